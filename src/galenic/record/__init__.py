@@ -1,0 +1,1 @@
+"""The nouns: versioned, JSON-able, with no torch behind them."""

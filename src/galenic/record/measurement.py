@@ -1,0 +1,55 @@
+"""A measurement: a value with its unit, interval, number of cases or runs, and the place it was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from galenic.record.base import Record
+
+
+class Place(Record):
+    """Where a number was taken. A number without a place is no number.
+
+    Attributes:
+        machine: processor and core count, or a device's name.
+        runtime: the runtime that ran the file, or "host" for things that need none.
+        versions: package -> version.
+        threads: how many threads the runtime was given; 0 where it does not matter.
+        estimated: True where it was computed from a model and not measured.
+    """
+
+    machine: str
+    runtime: str
+    versions: Mapping[str, str] = {}
+    threads: int = 0
+    estimated: bool = False
+
+
+class Measurement(Record):
+    """``value`` in ``unit`` with the interval [low, high] over ``n`` cases or runs; low = high = value where exact."""
+
+    value: float
+    unit: str
+    low: float
+    high: float
+    n: int
+    place: Place | None = None
+
+
+class Latency(Record):
+    """Single-stream latency of one artifact, batch 1, in milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float
+    runs: int
+    threads: int
+    where: str
+
+
+class Breakdown(Record):
+    """The median milliseconds of each part of one answer."""
+
+    preprocessing: float
+    inference: float
+    postprocessing: float

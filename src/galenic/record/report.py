@@ -1,0 +1,148 @@
+"""report.json: everything a run found, in one versioned record. Renderers read this and nothing else.
+
+FORMAT_VERSION
+    1  the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from galenic.record.artifact import IntegerOps
+from galenic.record.base import Record
+from galenic.record.gate import GateResult
+from galenic.record.measurement import Breakdown, Latency
+from galenic.record.profile import BudgetResult
+from galenic.record.quant import QuantSpec
+from galenic.record.recipe import Recipe
+from galenic.record.task import OverlapReport
+
+FORMAT_VERSION = 1
+
+
+class RunInfo(Record):
+    """Which run, on what."""
+
+    id: str
+    name: str
+    seed: int
+    started: str
+    host: str
+    versions: Mapping[str, str]
+    seconds: float
+    threads: int
+
+
+class TaskInfo(Record):
+    """The data, by name and hash."""
+
+    name: str
+    source: str
+    kind: str
+    modality: str
+    classes: tuple[str, ...]
+    positive: tuple[str, ...]
+    synthetic: bool
+    sizes: Mapping[str, int]
+    positives: Mapping[str, int]
+    groups: tuple[str, ...]
+    overlap: OverlapReport
+    content_hash: str
+
+
+class Metric(Record):
+    """A value with its interval and its number of cases."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Confusion(Record):
+    """Counts[true][predicted] on ``split``."""
+
+    split: str
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Parity(Record):
+    """The file against the torch model it came from, on the same inputs.
+
+    ``max_difference`` is of logits; ``agreement`` is the share of equal decisions; ``n`` the number of inputs.
+    """
+
+    max_difference: float
+    agreement: float
+    n: int
+
+
+class Candidate(Record):
+    """One file on the way, with everything measured on it. Metrics are of ``split``; the test set is read by the chosen one
+    alone.
+    """
+
+    id: str
+    title: str
+    lineage: tuple[str, ...]
+    runtime: str
+    precision: str
+    path: str
+    sha256: str
+    size_bytes: int
+    parameters: int
+    macs: int
+    split: str
+    metrics: Mapping[str, Metric]
+    latency_ms: Latency
+    breakdown_ms: Breakdown
+    memory_peak_mb: float
+    parity: Parity | None = None
+    integer_ops: IntegerOps | None = None
+    on_frontier: bool = False
+    confusion: Confusion | None = None
+    quant: QuantSpec | None = None
+
+
+class Comparison(Record):
+    """Student alone, distilled student and teacher on validation, so that a harmful teacher is seen."""
+
+    metric: str
+    teacher: float
+    student_alone: float | None
+    distilled: float
+    sentence: str
+
+
+class Reference(Record):
+    """The trusted model, and its test metrics beside the chosen file's."""
+
+    name: str
+    runtime: str
+    path: str
+    sha256: str
+    parameters: int
+    macs: int
+    size_bytes: int
+    split: str
+    metrics: Mapping[str, Metric]
+    latency_ms: Latency
+    memory_peak_mb: float
+    confusion: Confusion | None = None
+
+
+class Report(Record):
+    """The whole run. ``chosen`` is the id of the candidate that was gated; ``test_metrics`` are its own, on the test set."""
+
+    format_version: int = FORMAT_VERSION
+    run: RunInfo
+    task: TaskInfo
+    reference: Reference
+    candidates: tuple[Candidate, ...]
+    chosen: str
+    chosen_because: str
+    gate: GateResult
+    budget: BudgetResult | None
+    comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
+    recipe: Recipe

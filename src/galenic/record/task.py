@@ -1,0 +1,159 @@
+"""A task: what is decided, from what data. Arrays are numpy; nothing here reads a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+
+from galenic.record.base import Record, content_hash
+from galenic.record.preprocessing import Preprocessing
+
+
+class TaskKind(StrEnum):
+    """How labels relate to classes."""
+
+    SINGLE_LABEL = "single-label"
+    MULTI_LABEL = "multi-label"
+    ORDINAL = "ordinal"
+
+
+class SplitName(StrEnum):
+    """The four parts of a task; calibration is never taken from the test set."""
+
+    TRAIN = "train"
+    CALIBRATION = "calibration"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class OverlapReport(Record):
+    """How many rows of one split were found on another side, and what was done about it."""
+
+    train_validation: int = 0
+    train_test: int = 0
+    validation_test: int = 0
+    dropped: int = 0
+    by: str = "identical rows"
+
+    @property
+    def total(self) -> int:
+        """Rows that stand on two sides."""
+        return self.train_validation + self.train_test + self.validation_test
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a task, row by row.
+
+    Attributes:
+        inputs: (n, *raw_shape), as stored (uint8 images, int16 or float32 signals, float32 tables).
+        labels: (n,) int64 class indices, or (n, classes) uint8 for multi-label tasks.
+        ids: (n,) str, one per case, unique within the task.
+        groups: name -> (n,) str, for subgroup results (sex, age band, skin tone ...).
+        clusters: (n,) str or None; rows of one lesion, patient or subject share a value.
+        masks: (n, height, width) uint8 of 0/1, or None.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    clusters: np.ndarray | None = None
+    masks: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, index: np.ndarray) -> Split:
+        """The rows of ``index`` (integers or a boolean mask), in that order."""
+        return Split(
+            inputs=self.inputs[index],
+            labels=self.labels[index],
+            ids=self.ids[index],
+            groups={name: values[index] for name, values in self.groups.items()},
+            clusters=None if self.clusters is None else self.clusters[index],
+            masks=None if self.masks is None else self.masks[index],
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is decided, from what data, and how a raw row becomes an input.
+
+    Attributes:
+        name: a short name for people.
+        kind: single-label, multi-label or ordinal.
+        classes: the names of the classes, in label order.
+        positive: the indices of the classes that count as disease (for sensitivity); empty where nothing does.
+        splits: train, calibration, validation and test.
+        preprocessing: how a raw row becomes an input.
+        source: the string that loads this task again, such as ``npz:breast.npz``.
+        synthetic: True where no patient stands behind a row.
+        overlap: what was found on two sides of a split.
+    """
+
+    name: str
+    kind: TaskKind
+    classes: tuple[str, ...]
+    positive: tuple[int, ...]
+    splits: Mapping[SplitName, Split]
+    preprocessing: Preprocessing
+    source: str
+    synthetic: bool = False
+    overlap: OverlapReport = field(default_factory=OverlapReport)
+
+    @property
+    def train(self) -> Split:
+        """The rows that weights are fitted on."""
+        return self.splits[SplitName.TRAIN]
+
+    @property
+    def calibration(self) -> Split:
+        """The rows that quantization ranges are found on."""
+        return self.splits[SplitName.CALIBRATION]
+
+    @property
+    def validation(self) -> Split:
+        """The rows that choices are made on."""
+        return self.splits[SplitName.VALIDATION]
+
+    @property
+    def test(self) -> Split:
+        """The rows that the gate reads once."""
+        return self.splits[SplitName.TEST]
+
+    @property
+    def outputs(self) -> int:
+        """How many logits a model for this task has: one per class."""
+        return len(self.classes)
+
+    @cached_property
+    def split_hashes(self) -> dict[str, str]:
+        """Split name -> sha256 over its inputs, labels and ids."""
+        return {name.value: _split_hash(split) for name, split in self.splits.items()}
+
+    @cached_property
+    def content_hash(self) -> str:
+        """The sha256 of all the data, the classes and the preprocessing."""
+        return content_hash(
+            {
+                "kind": self.kind.value,
+                "classes": self.classes,
+                "positive": self.positive,
+                "preprocessing": self.preprocessing.digest(),
+                "splits": self.split_hashes,
+            }
+        )
+
+
+def _split_hash(split: Split) -> str:
+    digest = hashlib.sha256()
+    for array in (split.inputs, split.labels, split.ids.astype(str)):
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

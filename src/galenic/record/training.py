@@ -1,0 +1,61 @@
+"""How one training is run. ``auto`` choices are made by a short measurement once and stored in the resolved recipe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from galenic.record.base import Record
+
+
+class Precision(StrEnum):
+    """The arithmetic of forward and backward; weights and optimizer stay float32."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+class MemoryFormat(StrEnum):
+    """The layout of image tensors in memory."""
+
+    AUTO = "auto"
+    CONTIGUOUS = "contiguous"
+    CHANNELS_LAST = "channels-last"
+
+
+class ClassWeighting(StrEnum):
+    """How rare classes are weighted in the loss."""
+
+    NONE = "none"
+    BALANCED = "balanced"
+
+
+class TrainingConfig(Record):
+    """One training: AdamW, a linear warm-up and a cosine to zero, EMA of the weights, augmentation.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: rows a step.
+        learning_rate: the peak, reached after ``warmup_epochs``.
+        weight_decay: decoupled, on weights of two or more dimensions only.
+        warmup_epochs: of linear rise.
+        ema_decay: of the weights that are kept; 0 keeps the last ones.
+        class_weighting: none, or balanced (n / (classes * n_class)).
+        label_smoothing: in [0, 1).
+        augment: whether views are augmented.
+        precision, memory_format: measured where ``auto``.
+    """
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    class_weighting: ClassWeighting = ClassWeighting.NONE
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    augment: bool = True
+    precision: Precision = Precision.AUTO
+    memory_format: MemoryFormat = MemoryFormat.AUTO
