@@ -30,7 +30,7 @@ class Artifact(Record):
         precision: ``float32``, ``int8`` ...
         sha256: of the file's bytes.
         size_bytes: of the file.
-        lineage: what it was made by, oldest first, as short names (``mobilenet_v3_small``, ``soft_target``, ``static_int8``).
+        lineage: what it was made by, oldest first, as short names (``mobilenet_v3_small``, ``soft_target`` ...).
         preprocessing: what a raw row goes through before it.
         classes: the names of its outputs, in order.
         macs: multiply-accumulates of one input, 0 where they are not known (an outside file).

@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 
 class Margins(Record):
-    """How much may be lost against the reference, as a difference of proportions or AUC in (0, 1). None: not checked."""
+    """How much may be lost against the reference, as a difference in (0, 1). None: not checked."""
 
     auc: float | None = Field(default=None, gt=0, lt=1)
     sensitivity: float | None = Field(default=None, gt=0, lt=1)

@@ -1,4 +1,4 @@
-"""Predictions: what a model said about each case. Written once; everything that judges compares these, never a model."""
+"""Predictions: what a model said about each case. Whatever judges compares these and never sees a model."""
 
 from __future__ import annotations
 

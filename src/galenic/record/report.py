@@ -78,8 +78,10 @@ class Parity(Record):
 
 
 class Candidate(Record):
-    """One file on the way, with everything measured on it. Metrics are of ``split``; the test set is read by the chosen one
-    alone.
+    """One file on the way, with everything measured on it.
+
+    ``metrics`` are of ``split``: validation, and test for the chosen one alone. ``validation`` is always of validation, so
+    that candidates can be compared; the reference's own file is the first candidate.
     """
 
     id: str
@@ -94,6 +96,7 @@ class Candidate(Record):
     macs: int
     split: str
     metrics: Mapping[str, Metric]
+    validation: Mapping[str, Metric]
     latency_ms: Latency
     breakdown_ms: Breakdown
     memory_peak_mb: float
@@ -132,7 +135,7 @@ class Reference(Record):
 
 
 class Report(Record):
-    """The whole run. ``chosen`` is the id of the candidate that was gated; ``test_metrics`` are its own, on the test set."""
+    """The whole run. ``chosen`` is the id of the candidate that was gated, ``sentence`` the verdict in plain words."""
 
     format_version: int = FORMAT_VERSION
     run: RunInfo
@@ -142,6 +145,7 @@ class Report(Record):
     chosen: str
     chosen_because: str
     gate: GateResult
+    sentence: str
     budget: BudgetResult | None
     comparison: Comparison | None = None
     notes: tuple[str, ...] = ()

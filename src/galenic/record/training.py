@@ -32,6 +32,14 @@ class ClassWeighting(StrEnum):
     BALANCED = "balanced"
 
 
+class Flips(StrEnum):
+    """Which mirror images are the same thing: none for digits, horizontal for X-rays, both for skin."""
+
+    NONE = "none"
+    HORIZONTAL = "horizontal"
+    BOTH = "both"
+
+
 class TrainingConfig(Record):
     """One training: AdamW, a linear warm-up and a cosine to zero, EMA of the weights, augmentation.
 
@@ -45,6 +53,7 @@ class TrainingConfig(Record):
         class_weighting: none, or balanced (n / (classes * n_class)).
         label_smoothing: in [0, 1).
         augment: whether views are augmented.
+        flips: which flips of an image an augmented view may have.
         precision, memory_format: measured where ``auto``.
     """
 
@@ -57,5 +66,6 @@ class TrainingConfig(Record):
     class_weighting: ClassWeighting = ClassWeighting.NONE
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augment: bool = True
+    flips: Flips = Flips.HORIZONTAL
     precision: Precision = Precision.AUTO
     memory_format: MemoryFormat = MemoryFormat.AUTO

@@ -1,0 +1,5 @@
+"""Quantization: one method a file."""
+
+from galenic.compress.quantize.static_int8 import StaticInt8 as StaticInt8
+
+METHODS = (StaticInt8,)

@@ -1,0 +1,80 @@
+"""Single-stream latency, MLPerf-style: batch 1, one answer after the other, warm, and the parts that an answer has.
+
+    latency = preprocessing + inference + postprocessing of one raw row, by the wall clock
+    p90     = the smallest measured latency that at least 90 % of the answers keep (nearest rank)
+
+The rows are taken in turn. Python's garbage collector is off meanwhile; the runtime's threads are as the Session has them.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter_ns
+
+import numpy as np
+
+from galenic.record.errors import InputError
+from galenic.record.measurement import Breakdown, Latency
+from galenic.record.session import Session
+from galenic.record.task import TaskKind
+from galenic.runtimes.answer import postprocess, prepare
+
+
+def measure_latency(
+    session: Session, raw_rows: np.ndarray, *, runs: int, warmup: int, kind: TaskKind = TaskKind.SINGLE_LABEL
+) -> tuple[Latency, Breakdown]:
+    """The latency of ``runs`` whole answers after ``warmup`` uncounted ones, and the median of each part."""
+    if len(raw_rows) == 0 or runs < 1:
+        raise InputError(
+            f"{runs} runs on {len(raw_rows)} rows", "at least one run and one row", "set measure.runs to 20 or more"
+        )
+    singles = [np.ascontiguousarray(raw_rows[row : row + 1]) for row in range(len(raw_rows))]
+    with _no_collection():
+        for turn in range(warmup):
+            time_one(session, singles[turn % len(singles)], kind)
+        parts_ns = np.array([time_one(session, singles[turn % len(singles)], kind) for turn in range(runs)])
+    return summarise(parts_ns, session)
+
+
+def time_one(session: Session, raw: np.ndarray, kind: TaskKind) -> tuple[int, int, int]:
+    """Nanoseconds of preprocessing, inference and postprocessing of one raw row (1, *raw_shape)."""
+    start = perf_counter_ns()
+    inputs = prepare(session, raw)
+    prepared = perf_counter_ns()
+    logits = session.run(inputs)
+    answered = perf_counter_ns()
+    postprocess(logits, kind)
+    return prepared - start, answered - prepared, perf_counter_ns() - answered
+
+
+def summarise(parts_ns: np.ndarray, session: Session) -> tuple[Latency, Breakdown]:
+    """(runs, 3) nanoseconds to percentiles of the whole and medians of the parts, in milliseconds."""
+    p50, p90, p99 = (float(value) / 1e6 for value in nearest_rank(parts_ns.sum(axis=1), (50, 90, 99)))
+    medians = np.median(parts_ns, axis=0) / 1e6
+    place = session.place
+    versions = ", ".join(f"{name} {version}" for name, version in place.versions.items()) or place.runtime
+    latency = Latency(
+        p50=p50, p90=p90, p99=p99, runs=len(parts_ns), threads=place.threads, where=f"{place.machine}; {versions}"
+    )
+    preprocessing, inference, postprocessing = (float(median) for median in medians)
+    return latency, Breakdown(preprocessing=preprocessing, inference=inference, postprocessing=postprocessing)
+
+
+def nearest_rank(values: np.ndarray, percentiles: tuple[float, ...]) -> np.ndarray:
+    """The smallest value that at least that percentage of ``values`` does not exceed: always one that was measured."""
+    ranked: np.ndarray = np.percentile(values, percentiles, method="inverted_cdf")
+    return ranked
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    gc.collect()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

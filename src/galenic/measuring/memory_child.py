@@ -1,0 +1,51 @@
+"""The process whose memory is measured: one JSON line and a .npy of raw rows on stdin, one JSON line on stdout."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from galenic.record.artifact import Artifact
+from galenic.record.task import TaskKind
+from galenic.runtimes.answer import postprocess, run_raw
+from galenic.runtimes.load import require_runtime
+
+STATUS = Path("/proc/self/status")
+
+
+def main() -> None:
+    """Load the file, answer each row, and say what it took."""
+    order = json.loads(sys.stdin.buffer.readline())
+    rows = np.load(sys.stdin.buffer, allow_pickle=False)
+    artifact = Artifact.model_validate(order["artifact"])
+    runtime = require_runtime(artifact.runtime)
+    import_module(runtime.package)
+    baseline_mb = resident_mb("VmRSS")
+    session = runtime.load(artifact, threads=order["threads"])
+    for row in range(len(rows)):
+        postprocess(run_raw(session, rows[row : row + 1]), TaskKind.SINGLE_LABEL)
+    print(json.dumps({"peak_mb": resident_mb("VmHWM"), "baseline_mb": baseline_mb}))
+
+
+def resident_mb(field: str) -> float:
+    """VmRSS (now) or VmHWM (the most so far) of this process in 10^6 bytes.
+
+    Elsewhere than on Linux only the most so far is known. On Linux getrusage is not used for it: its maximum is inherited
+    from the process that started this one.
+    """
+    if STATUS.is_file():
+        found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()

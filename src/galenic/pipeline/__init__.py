@@ -1,0 +1,1 @@
+"""The only room that joins the stages: recipe -> plan -> stages -> report."""

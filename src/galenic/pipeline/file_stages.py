@@ -1,0 +1,115 @@
+"""Stages about files: export, predictions, measurements. Everything after the export only sees the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from galenic.exporters.load import exporter_for
+from galenic.measuring.latency import measure_latency
+from galenic.measuring.memory import measure_memory
+from galenic.measuring.parity import compare
+from galenic.measuring.predict import predict
+from galenic.pipeline.setting import Setting, installed_versions
+from galenic.preprocess.transform import to_inputs
+from galenic.record.artifact import Artifact
+from galenic.record.measurement import Breakdown, Latency
+from galenic.record.predictions import Predictions
+from galenic.record.recipe import MeasureRecipe
+from galenic.record.report import Parity
+from galenic.record.task import SplitName
+from galenic.runtimes.load import open_session
+from galenic.store.files import write_atomic
+from galenic.zoo.model import Model, weights_hash
+
+PARITY_ROWS, LATENCY_ROWS = 256, 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one file took on this host."""
+
+    latency: Latency
+    breakdown: Breakdown
+    memory_peak_mb: float
+
+
+def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
+    """The model as a file of this runtime, calibrated on the task's calibration rows where it is quantized."""
+    task, exporter = setting.task, exporter_for(runtime)
+    inputs = {
+        "weights": weights_hash(model),
+        "spec": model.spec.model_dump(mode="json"),
+        "quant": model.quant.model_dump(mode="json") if model.quant else None,
+        "lineage": list(model.lineage),
+        "preprocessing": task.preprocessing.model_dump(mode="json"),
+        "classes": list(task.classes),
+        "runtime": [runtime, exporter.version],
+        "versions": {name: installed_versions().get(name) for name in ("torch", "onnx", "onnxruntime")},
+    }
+    stage = setting.store.stage("file", inputs)
+    with stage.locked():
+        if stage.result is None:
+            calibration = to_inputs(task.preprocessing, task.calibration.inputs) if model.quant else None
+            artifact = exporter.export(
+                model,
+                stage.folder / f"model{exporter.suffix}",
+                preprocessing=task.preprocessing,
+                classes=task.classes,
+                calibration=calibration,
+            )
+            stage.finish(
+                {"artifact": artifact.model_copy(update={"path": Path(artifact.path.name)}).model_dump(mode="json")}
+            )
+        artifact = Artifact.model_validate((stage.result or {})["artifact"])
+        return artifact.model_copy(update={"path": stage.folder / artifact.path})
+
+
+def predict_stage(setting: Setting, artifact: Artifact, split: SplitName) -> Predictions:
+    """The file's predictions on one split, made once."""
+    inputs = {"artifact": artifact.sha256, "split": setting.task.split_hashes[split.value]}
+    stage = setting.store.stage("predictions", inputs)
+    path = stage.folder / "predictions.npz"
+    with stage.locked():
+        if stage.result is None:
+            session = open_session(artifact, threads=setting.threads)
+            made = predict(session, setting.task, split)
+            write_atomic(path, made.save)
+            stage.finish({"rows": len(made)})
+        return Predictions.load(path)
+
+
+def measure_stage(setting: Setting, artifact: Artifact, config: MeasureRecipe) -> Measured:
+    """Latency, its parts and peak memory of the file on this host, measured once."""
+    place = open_session(artifact, threads=config.threads).place
+    inputs = {
+        "artifact": artifact.sha256,
+        "measure": config.model_dump(mode="json"),
+        "place": place.model_dump(mode="json"),
+    }
+    stage = setting.store.stage("measured", inputs)
+    with stage.locked():
+        if stage.result is None:
+            rows = setting.task.validation.inputs[:LATENCY_ROWS]
+            session = open_session(artifact, threads=config.threads)
+            latency, breakdown = measure_latency(session, rows, runs=config.runs, warmup=config.warmup)
+            memory = measure_memory(artifact, rows, threads=config.threads)
+            stage.finish(
+                {"latency": latency.model_dump(), "breakdown": breakdown.model_dump(), "memory": memory.peak_mb}
+            )
+        result = stage.result or {}
+    return Measured(
+        Latency.model_validate(result["latency"]), Breakdown.model_validate(result["breakdown"]), result["memory"]
+    )
+
+
+def parity_of(setting: Setting, model: Model, artifact: Artifact) -> Parity:
+    """The file against the float torch model that it came from, on the first validation rows."""
+    rows = to_inputs(setting.task.preprocessing, setting.task.validation.inputs[:PARITY_ROWS])
+    with torch.no_grad():
+        ours: np.ndarray = model.module(torch.from_numpy(rows)).numpy()
+    theirs = open_session(artifact, threads=setting.threads).run(rows)
+    return compare(ours, theirs, setting.task.kind)

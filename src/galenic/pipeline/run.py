@@ -1,0 +1,77 @@
+"""The main job: a recipe in, a verified file and its report out.
+
+    reference -> (student alone) -> phases -> files -> validation -> choice -> gate on the test set -> report
+Candidates are compared on validation. The test set is read once, by the gate, for the chosen file and the reference.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from galenic.gating.budget import check_budget
+from galenic.gating.metrics import metrics
+from galenic.pipeline.assemble import RunFacts, assemble_report
+from galenic.pipeline.chain import Finished, run_chain
+from galenic.pipeline.gate_stage import gate_stage
+from galenic.pipeline.plan import check_plan_against, make_plan
+from galenic.pipeline.run_folder import write_run
+from galenic.pipeline.setting import Setting
+from galenic.record.errors import ExitCode
+from galenic.record.profile import BudgetResult, Profile
+from galenic.record.progress import Progress, silent
+from galenic.record.recipe import Recipe
+from galenic.record.report import Report
+from galenic.store.stages import Store
+from galenic.tasks.load import load_task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: its report, the folder that holds it, and the exit code of the command line."""
+
+    report: Report
+    folder: Path
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The gate's, or BUDGET where the gate passed and a limit was missed."""
+        code = self.report.gate.verdict.exit_code
+        missed = self.report.budget is not None and self.report.budget.missed
+        return ExitCode.BUDGET if missed and code is ExitCode.PASS else code
+
+
+def compress(recipe: Recipe, store: Store, progress: Progress = silent) -> Outcome:
+    """Run a recipe. What is finished already is taken from the store, so a run that was killed goes on."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    plan = make_plan(recipe)
+    progress("loading the task", 0, 1)
+    task = load_task(recipe.task.source, overlap=recipe.task.overlap, **recipe.task.options)
+    progress("loading the task", 1, 1)
+    check_plan_against(task, plan)
+    setting = Setting(task, store, recipe.seed, recipe.threads, progress)
+    chain = run_chain(setting, plan)
+    chosen = best_on_validation(chain.last)
+    gate = gate_stage(setting, recipe.gate, chosen.artifact, chain.reference.artifact)
+    budget = budget_of(plan.profile, chosen) if plan.profile else None
+    facts = RunFacts(started.isoformat(timespec="seconds"), time.monotonic() - clock)
+    report = assemble_report(setting, chain, chosen, gate, budget, facts)
+    return Outcome(report, write_run(store, report, chain.all))
+
+
+def best_on_validation(last: tuple[Finished, ...]) -> Finished:
+    """Of the last phase's files the one with the highest AUC on validation; the first of equals."""
+    return max(last, key=lambda one: metrics(one.validation)["auc"].value)
+
+
+def budget_of(profile: Profile, chosen: Finished) -> BudgetResult:
+    """The chosen file beside the profile's limits."""
+    return check_budget(
+        profile,
+        size_bytes=chosen.artifact.size_bytes,
+        p90_ms=chosen.measured.latency.p90,
+        memory_mb=chosen.measured.memory_peak_mb,
+        where=chosen.measured.latency.where,
+    )

@@ -1,0 +1,110 @@
+"""Stages that yield torch models: a phase's methods, with their results kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from galenic.compress.method import Bench, Method, Teacher, TrainedMethod, train_together
+from galenic.pipeline.setting import Setting
+from galenic.record.base import Record
+from galenic.record.errors import RecipeError
+from galenic.record.measurement import Measurement
+from galenic.record.training import TrainingConfig
+from galenic.training import augment, loop, precision
+from galenic.zoo.model import Model, weights_hash
+from galenic.zoo.saving import load_model, save_model
+
+Cost = Callable[[Model], Measurement]
+
+
+def resolved_training(setting: Setting, config: TrainingConfig, model: Model) -> TrainingConfig:
+    """The config with precision and memory format measured once and remembered in the store."""
+    inputs = {
+        "architecture": model.spec.model_dump(mode="json"),
+        "config": config.model_dump(mode="json"),
+        "threads": setting.threads,
+    }
+    stage = setting.store.stage("choice", inputs)
+    with stage.locked():
+        if stage.result is None:
+            stage.finish(precision.resolve(config, model.module, model.spec.input_shape).model_dump(mode="json"))
+        return TrainingConfig.model_validate(stage.result)
+
+
+def run_phase(
+    setting: Setting,
+    methods: Sequence[Method],
+    model: Model,
+    training: TrainingConfig | None = None,
+    teacher: Teacher | None = None,
+    cost: Cost | None = None,
+) -> list[Model]:
+    """Apply one phase to a model, or read from the store what it gave before.
+
+    Args:
+        setting: the run.
+        methods: one, or several that share a training.
+        model: left as it is.
+        training: resolved, for methods that train.
+        teacher: for methods that distil.
+        cost: for methods that work to a budget.
+    """
+    needed = teacher if any(method.needs_teacher for method in methods) else None
+    stage = setting.store.stage("model", _inputs(setting, methods, model, training, needed))
+    with stage.locked():
+        if stage.result is None:
+            torch.set_num_threads(setting.threads)
+            bench = Bench(setting.task, setting.seed, stage.folder, training, needed, cost, setting.progress)
+            made = apply_methods(methods, model, bench)
+            for number, one in enumerate(made):
+                save_model(one, stage.folder / str(number))
+            stage.finish({"models": len(made)})
+            forget(stage.folder / "training.safetensors")
+        result: Mapping[str, Any] = stage.result or {}
+        return [load_model(stage.folder / str(number)) for number in range(result["models"])]
+
+
+def apply_methods(methods: Sequence[Method], model: Model, bench: Bench) -> list[Model]:
+    """One method's ``apply``, or one training that several methods share."""
+    if len(methods) == 1:
+        return methods[0].apply(model, bench)
+    trained = [method for method in methods if isinstance(method, TrainedMethod)]
+    if len(trained) != len(methods):
+        raise RecipeError(
+            given=f"{' + '.join(m.name for m in methods)} in one phase",
+            expected="methods that share one training",
+            todo="give each its own phase",
+        )
+    return [train_together(trained, model, bench)]
+
+
+def forget(checkpoint: Path) -> None:
+    """Remove a checkpoint that a finished stage no longer needs."""
+    checkpoint.unlink(missing_ok=True)
+
+
+def _inputs(
+    setting: Setting,
+    methods: Sequence[Method],
+    model: Model,
+    training: TrainingConfig | None,
+    teacher: Teacher | None,
+) -> dict[str, Any]:
+    return {
+        "methods": [[m.name, m.version, _config(m)] for m in methods],
+        "model": [model.spec.model_dump(mode="json"), weights_hash(model), list(model.lineage)],
+        "training": training.model_dump(mode="json") if training else None,
+        "loop": [loop.VERSION, augment.VERSION] if training else None,
+        "teacher": teacher.sha256 if teacher else None,
+        "task": setting.task.content_hash,
+        "seed": setting.seed,
+        "threads": setting.threads,
+    }
+
+
+def _config(method: Method) -> Any:
+    return method.model_dump(mode="json") if isinstance(method, Record) else repr(method)

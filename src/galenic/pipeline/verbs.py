@@ -1,0 +1,137 @@
+"""The verbs of ``import galenic as gx``: the pipeline's stages one at a time, for notebooks and scripts.
+
+    task    = gx.load_task("medmnist:pneumoniamnist")
+    teacher = gx.train(gx.build("resnet18", task), task)
+    student = gx.distill(gx.build("mobilenet_v3_small", task), task, teacher, gx.methods.SoftTarget(temperature=4))
+    int8    = gx.quantize(student, task, gx.methods.StaticInt8())
+    file    = gx.export(int8, "onnxruntime", "pneumonia.onnx")
+    verdict = gx.gate(gx.predict(file, task), gx.predict(teacher, task), gx.Margins(auc=0.02, sensitivity=0.05))
+Every verb keeps what it made in the default store (``GALENIC_STORE``, or ``runs``), so that it goes on after a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from galenic.compress.distill.soft_target import SoftTarget
+from galenic.compress.method import Method
+from galenic.compress.quantize.static_int8 import StaticInt8
+from galenic.compress.supervised import Supervised
+from galenic.exporters.load import exporter_for
+from galenic.gating.gate import judge
+from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, predict_stage
+from galenic.pipeline.reference import as_teacher
+from galenic.pipeline.setting import Setting, default_store
+from galenic.pipeline.training_stages import resolved_training, run_phase
+from galenic.preprocess.transform import to_inputs
+from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
+from galenic.record.gate import Floors, GateResult, Margins
+from galenic.record.predictions import Predictions
+from galenic.record.progress import Progress, silent
+from galenic.record.recipe import MeasureRecipe
+from galenic.record.task import SplitName, Task
+from galenic.record.training import TrainingConfig
+from galenic.store.ledger import Read
+from galenic.tasks.load import load_task as load_task
+from galenic.zoo import build as zoo_build
+from galenic.zoo.model import Model
+
+RUNTIME = "onnxruntime"
+
+
+def build(name: str, task: Task, *, seed: int = 0, options: Mapping[str, Any] | None = None) -> Model:
+    """A fresh model for a task: its input shape and number of classes are the task's."""
+    shape = task.preprocessing.input_shape
+    return replace(zoo_build.build(name, shape, task.outputs, seed=seed, options=options or {}), task=task)
+
+
+def train(
+    model: Model, task: Task, config: TrainingConfig | None = None, *, seed: int = 0, progress: Progress = silent
+) -> Model:
+    """Train a model on the task's labels."""
+    return _phase(Supervised(), model, Setting(task, default_store(), seed, progress=progress), config)
+
+
+def distill(
+    student: Model,
+    task: Task,
+    teacher: Model | Artifact,
+    method: Method | None = None,
+    config: TrainingConfig | None = None,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Model:
+    """Train a student under a teacher, which may be a model or any file that a runtime loads."""
+    setting = Setting(task, default_store(), seed, progress=progress)
+    artifact = teacher if isinstance(teacher, Artifact) else export_stage(setting, teacher, RUNTIME)
+    return _phase(method or SoftTarget(), student, setting, config, artifact)
+
+
+def quantize(model: Model, task: Task, method: Method | None = None) -> Model:
+    """Give a model a quantization rule; the runtime's exporter places the integers."""
+    return _phase(method or StaticInt8(), model, Setting(task, default_store()), None)
+
+
+def export(model: Model, runtime: str, path: str | Path) -> Artifact:
+    """Write a model as a file of a runtime, with the preprocessing of the task that it was built for.
+
+    Raises:
+        ModelError: the model was not built for a task with ``gx.build``.
+    """
+    task = model.task
+    if task is None:
+        raise ModelError(
+            given=f"a {model.spec.architecture} without a task",
+            expected="a model from gx.build(name, task), which carries its task",
+            todo="use dataclasses.replace(model, task=task)",
+        )
+    calibration = to_inputs(task.preprocessing, task.calibration.inputs) if model.quant else None
+    exporter = exporter_for(runtime)
+    return exporter.export(
+        model, Path(path), preprocessing=task.preprocessing, classes=task.classes, calibration=calibration
+    )
+
+
+def predict(file: Artifact | Model, task: Task, split: str = "test") -> Predictions:
+    """The predictions of a file (a model is exported first) on a split. A read of the test set enters the ledger."""
+    setting = Setting(task, default_store())
+    artifact = export_stage(setting, file, RUNTIME) if isinstance(file, Model) else file
+    name = SplitName(split)
+    if name is SplitName.TEST:
+        split_hash = task.split_hashes[name.value]
+        read = Read(
+            split_hash=split_hash,
+            purpose="predict",
+            subject=artifact.sha256,
+            margins=Margins(),
+            floors=Floors(),
+            alpha=0.025,
+        )
+        setting.ledger.enter(read)
+    return predict_stage(setting, artifact, name)
+
+
+def measure(file: Artifact, task: Task, config: MeasureRecipe | None = None) -> Measured:
+    """Latency, its parts and peak memory of a file on this host."""
+    return measure_stage(Setting(task, default_store()), file, config or MeasureRecipe())
+
+
+def gate(
+    artifact: Predictions, reference: Predictions, margins: Margins, floors: Floors | None = None, alpha: float = 0.025
+) -> GateResult:
+    """Is the artifact not worse than the reference by more than the margins? ``alpha`` is one-sided."""
+    return judge(artifact, reference, margins, floors or Floors(), alpha=alpha)
+
+
+def _phase(
+    method: Method, model: Model, setting: Setting, config: TrainingConfig | None, teacher: Artifact | None = None
+) -> Model:
+    training = resolved_training(setting, config or TrainingConfig(), model) if method.trains else None
+    known = as_teacher(setting, teacher, "teacher") if teacher else None
+    (made,) = run_phase(setting, [method], model, training, known)
+    return replace(made, task=setting.task)

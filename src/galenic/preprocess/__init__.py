@@ -1,0 +1,1 @@
+"""Decode, resize, cut and normalise: one implementation for training, sessions and device. numpy and Pillow."""

@@ -1,0 +1,84 @@
+"""Image files to arrays: decode PNG and JPEG with Pillow, to grey or RGB, then resize to a square.
+
+``cropped`` keeps the aspect by cutting the middle of the longer side (MedMNIST's rule); without it the image is
+squeezed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from enum import StrEnum
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from galenic.record.errors import DataError
+
+
+class Resample(StrEnum):
+    """How pixels are interpolated."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
+_FILTERS = {Resample.BILINEAR: Image.Resampling.BILINEAR, Resample.BICUBIC: Image.Resampling.BICUBIC}
+_MODES = {1: "L", 3: "RGB"}
+
+
+def decode(data: bytes, name: str, channels: int = 3) -> np.ndarray:
+    """The (height, width, channels) uint8 pixels of a PNG or JPEG, upright by its EXIF tag.
+
+    Args:
+        data: the file's bytes.
+        name: the file's name, for the error.
+        channels: 1 (grey) or 3 (RGB).
+    """
+    if channels not in _MODES:
+        raise DataError(f"{channels} channels", "1 (grey) or 3 (RGB)", "set channels to 1 or 3")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of an image large enough to fill the memory; nothing that large is a medical image of ours
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                pixels = np.asarray(_eight_bits(upright).convert(_MODES[channels]))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f"{name}: {len(data)} bytes that are no whole image ({error})",
+            "a PNG or JPEG file",
+            "replace the file or take it out of the folder",
+        ) from error
+    return pixels.reshape(pixels.shape[0], pixels.shape[1], channels)
+
+
+def resize(image: np.ndarray, side: int, *, cropped: bool = True, resample: Resample = Resample.BICUBIC) -> np.ndarray:
+    """(height, width, channel) uint8 to (side, side, channel) uint8."""
+    if side < 1:
+        raise DataError(f"a side of {side} pixels", "at least 1", "set a positive size")
+    if cropped:
+        image = centre_crop(image)
+    channels = image.shape[2]
+    if image.shape[:2] == (side, side):
+        return np.ascontiguousarray(image)
+    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
+    resized = np.asarray(picture.resize((side, side), _FILTERS[resample]))
+    return resized.reshape(side, side, channels)
+
+
+def centre_crop(image: np.ndarray) -> np.ndarray:
+    """The middle square of (height, width, channel), as large as the shorter side."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey to 8 bits by its high byte; Pillow's own conversion would clip it to white."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image).astype(np.int64)
+        return Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8))
+    return image

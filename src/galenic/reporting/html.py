@@ -1,0 +1,102 @@
+"""report.html: one self-contained page made from the Report alone, which works offline and asks no server for anything.
+
+The page carries plotly's own script and its Content-Security-Policy forbids every request. Templates escape by default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from galenic.record.errors import MissingPackage
+from galenic.record.report import Report
+from galenic.record.task import SplitName
+from galenic.reporting import numbers, shapes, words
+from galenic.reporting.frontier import frontier_figure, frontier_metric
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_html(report: Report) -> str:
+    """The whole page as a string.
+
+    Raises:
+        MissingPackage: jinja2 or plotly is not installed.
+        InputError: the report's chosen file is not among its candidates.
+    """
+    environment = _environment()
+    files = (report.reference, *report.candidates)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        chosen=words.chosen_candidate(report),
+        files=files,
+        metric_names=_metric_names(report),
+        figure=frontier_figure(report),
+        figure_metric=frontier_metric(report),
+        forests=shapes.forests(report.gate.checks),
+        bars=shapes.latency_bars(report.candidates),
+        largest_bytes=max(file.size_bytes for file in files),
+        plotly_script=_plotly_script(),
+        TEST=SplitName.TEST.value,
+    )
+
+
+def _metric_names(report: Report) -> list[str]:
+    """Every metric that any file has, accuracy and AUC first, the rest in the report's order."""
+    names = ["accuracy", "auc"]
+    for file in (report.reference, *report.candidates):
+        names += [name for name in file.metrics if name not in names]
+    return names
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise _missing("jinja2") from error
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(numbers, name) for name in _NUMBER_FILTERS}
+    environment.globals |= {"words": words, "ratio": numbers.ratio, "MISSING": numbers.MISSING, "heat": shapes.heat}
+    return environment
+
+
+_NUMBER_FILTERS = (
+    "count",
+    "duration",
+    "megabytes",
+    "metric_label",
+    "metric_range",
+    "metric_value",
+    "milliseconds",
+    "quantity",
+    "size",
+)
+
+
+def _plotly_script() -> str:
+    """Plotly's own script, from its wheel."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise _missing("plotly") from error
+    script: str = get_plotlyjs()
+    if "</script" in script.lower() or "<!--" in script:
+        raise AssertionError("plotly's script cannot stand inside a script element")
+    return script
+
+
+def _missing(package: str) -> MissingPackage:
+    return MissingPackage(
+        given=f"{package} is not installed",
+        expected="it, to make report.html (report.json needs nothing more)",
+        todo="install it with `pip install 'galenic[forge]'`",
+    )

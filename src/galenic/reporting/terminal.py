@@ -1,0 +1,128 @@
+"""The report on a terminal: the verdict in one sentence, the chain, the checks, and where the files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from galenic.record.report import Candidate, Reference, Report
+from galenic.record.task import SplitName
+from galenic.reporting import words
+from galenic.reporting.numbers import (
+    MISSING,
+    megabytes,
+    metric_label,
+    metric_range,
+    metric_value,
+    milliseconds,
+    quantity,
+    size,
+)
+
+_STYLES = {words.Tone.PASS: "bold green", words.Tone.FAIL: "bold red", words.Tone.UNSURE: "bold yellow"}
+
+
+def print_summary(report: Report, console: Console, files: Sequence[Path] = ()) -> None:
+    """Print ``report``; ``files`` are what the run wrote (the report in its forms), listed below the chosen file."""
+    if report.task.synthetic:
+        console.print(Text("SYNTHETIC DATA: no patient stands behind these numbers.", style="bold yellow"))
+    badges = [words.verdict_badge(report.gate.verdict), words.budget_summary(report)]
+    line = Text("  ").join(_badge(badge) for badge in badges if badge is not None)
+    console.print(line)
+    console.print(Text(words.verdict_sentence(report)))
+    console.print(_chain(report))
+    console.print(
+        Text(
+            "validation: chosen on it; test set: read by the gate, for the reference and the chosen file.", style="dim"
+        )
+    )
+    if report.gate.checks:
+        console.print(_checks(report))
+    if report.budget is not None and report.budget.checks:
+        console.print(_budget(report))
+    for sentence in (*_comparison(report), *words.shortfalls(report), *report.notes):
+        console.print(Text(f"• {sentence}"))
+    for path in (words.chosen_candidate(report).path, *map(str, files)):
+        console.print(Text(f"→ {path}", style="cyan"), soft_wrap=True)
+
+
+def _badge(badge: words.Badge) -> Text:
+    return Text(f"{badge.mark} {badge.word}", style=_STYLES[badge.tone])
+
+
+def _comparison(report: Report) -> list[str]:
+    return [report.comparison.sentence] if report.comparison is not None else []
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    return table
+
+
+def _chain(report: Report) -> Table:
+    table = _table("The chain", "step", "size", "accuracy", "AUC", "on", "p50", "p90", "memory", "integer layers")
+    table.add_row(*_row(0, report.reference.name, report.reference), Text(MISSING))
+    for step, candidate in enumerate(report.candidates, start=1):
+        chosen = candidate.id == report.chosen
+        title = f"{candidate.title} (chosen)" if chosen else candidate.title
+        layers = Text(words.integer_layers(candidate.integer_ops))
+        table.add_row(*_row(step, title, candidate), layers, style="bold" if chosen else None)
+    return table
+
+
+def _row(step: int, title: str, file: Candidate | Reference) -> list[Text]:
+    cells = [
+        f"{step} {title}",
+        size(file.size_bytes),
+        _metric(file, "accuracy"),
+        _metric(file, "auc"),
+        "test" if file.split == SplitName.TEST else file.split,
+        milliseconds(file.latency_ms.p50),
+        milliseconds(file.latency_ms.p90),
+        megabytes(file.memory_peak_mb),
+    ]
+    return [Text(cell) for cell in cells]
+
+
+def _metric(file: Candidate | Reference, name: str) -> str:
+    metric = file.metrics.get(name)
+    if metric is None:
+        return MISSING
+    return f"{metric_value(metric.value, name)} ({metric_range(metric.low, metric.high, name)})"
+
+
+def _checks(report: Report) -> Table:
+    level = words.interval_level(report.gate.alpha)
+    table = _table("The gate, on the test set", "check", "demanded", "found", f"{level} interval", "n", "verdict")
+    for check in report.gate.checks:
+        table.add_row(
+            Text(f"{metric_label(check.endpoint)} {check.kind.value}"),
+            Text(words.check_demand(check)),
+            Text(words.check_value(check)),
+            Text(words.check_interval(check)),
+            Text(f"{check.n:,}"),
+            _badge(words.verdict_badge(check.verdict)),
+        )
+    return table
+
+
+def _budget(report: Report) -> Table:
+    assert report.budget is not None
+    table = _table(f"The budget of {report.budget.profile}", "limit", "allowed", "found", "status", "measured on")
+    for check in report.budget.checks:
+        table.add_row(
+            Text(check.quantity),
+            Text(quantity(check.limit, check.unit)),
+            Text(quantity(check.value, check.unit)),
+            _badge(words.budget_badge(check.status)),
+            Text(check.where),
+        )
+    return table

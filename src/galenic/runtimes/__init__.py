@@ -1,0 +1,1 @@
+"""Runtimes: a file in, a Session out. One file per runtime; ``load`` knows them all."""

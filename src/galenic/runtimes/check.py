@@ -1,0 +1,102 @@
+"""Refusals that every runtime shares: a changed file, and inputs or outputs that are not those of the task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from galenic.record.artifact import Artifact
+from galenic.record.errors import DataError, ModelError
+from galenic.record.session import Session
+
+Dimension = int | str | None
+"""A fixed size, or a name (or nothing) where any size is taken."""
+
+
+def verified_bytes(artifact: Artifact) -> bytes:
+    """The file's bytes, which are those that ``artifact.sha256`` is about; what is checked is what is then loaded."""
+    try:
+        data = artifact.path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            given=f"{artifact.path}, which cannot be read ({error.strerror})",
+            expected=f"the {artifact.runtime} file of {artifact.size_bytes} bytes that was made there",
+            todo="make it again with `galenic compress`, or correct the path",
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != artifact.sha256:
+        raise ModelError(
+            given=f"{artifact.path} has changed: {len(data)} bytes with sha256 {found[:16]}…",
+            expected=f"{artifact.size_bytes} bytes with sha256 {artifact.sha256[:16]}…",
+            todo="make the file again with `galenic compress`; nothing was loaded",
+        )
+    return data
+
+
+def check_input_shape(artifact: Artifact, found: Sequence[Dimension]) -> None:
+    """ModelError unless a file's input (batch, ...) takes what its preprocessing gives."""
+    expected = artifact.preprocessing.input_shape
+    fits = len(found) == 1 + len(expected) and all(
+        side == size for side, size in zip(found[1:], expected, strict=True) if isinstance(side, int)
+    )
+    if not fits:
+        raise ModelError(
+            given=f"{artifact.path} takes inputs of shape {_shape(found)}",
+            expected=f"{_shape((None, *expected))}, which is what this task's preprocessing gives",
+            todo="use a file for this task's data, channels first, or change the task's size",
+        )
+
+
+def check_output_shape(artifact: Artifact, found: Sequence[Dimension]) -> None:
+    """ModelError unless a file answers (batch, one logit per class)."""
+    classes = len(artifact.classes)
+    if len(found) != 2 or (isinstance(found[1], int) and found[1] != classes):
+        answer = f"{found[1]} classes" if len(found) == 2 else f"answers of shape {_shape(found)}"
+        raise ModelError(
+            given=f"{artifact.path} has {answer}",
+            expected=f"{classes} classes ({', '.join(artifact.classes)}), as answers of shape (batch, {classes})",
+            todo="use a file that was trained for this task",
+        )
+
+
+def check_inputs(artifact: Artifact, inputs: np.ndarray) -> None:
+    """DataError unless ``inputs`` are (batch of at least one, *input_shape) float32."""
+    expected = artifact.preprocessing.input_shape
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != np.float32 or inputs.shape[1:] != expected:
+        given = f"{inputs.dtype} {inputs.shape}" if isinstance(inputs, np.ndarray) else type(inputs).__name__
+        raise DataError(
+            given=f"inputs {given} for {artifact.path.name}",
+            expected=f"float32 {_shape((None, *expected))}",
+            todo="preprocess the raw rows first",
+        )
+    if len(inputs) == 0:
+        raise DataError(f"no rows for {artifact.path.name}", "at least one row", "give it a row")
+
+
+def check_logits(artifact: Artifact, logits: np.ndarray, rows: int) -> None:
+    """ModelError unless the runtime answered (rows, classes)."""
+    if logits.shape != (rows, len(artifact.classes)):
+        raise ModelError(
+            given=f"{artifact.path} answered {rows} rows with shape {logits.shape}",
+            expected=f"({rows}, {len(artifact.classes)}): one logit per class",
+            todo="use a file that was made for this task",
+        )
+
+
+def refuse_probabilities(session: Session) -> None:
+    """ModelError where a file answers probabilities: their softmax would be taken a second time."""
+    shape = (8, *session.artifact.preprocessing.input_shape)
+    answers = session.run(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    if (answers >= 0).all() and np.allclose(answers.sum(axis=1), 1.0, atol=1e-3):
+        raise ModelError(
+            given=f"{session.artifact.path} answers probabilities: on random inputs every row sums to 1",
+            expected="logits, as they are before the softmax",
+            todo="export the model without its last softmax",
+        )
+
+
+def _shape(sides: Sequence[Dimension]) -> str:
+    named = ["batch", *("any" if side is None else str(side) for side in sides[1:])]
+    return f"({', '.join(named)}{',' if len(named) == 1 else ''})"

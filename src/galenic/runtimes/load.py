@@ -1,0 +1,80 @@
+"""Every runtime, and a Session from any of their files."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from pathlib import Path
+
+from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError, RecipeError
+from galenic.record.preprocessing import Preprocessing
+from galenic.record.session import Session
+from galenic.runtimes import onnxruntime
+from galenic.runtimes.check import refuse_probabilities
+from galenic.runtimes.runtime import Runtime
+
+RUNTIMES: tuple[Runtime, ...] = (onnxruntime.RUNTIME,)
+
+
+def runtime_named(name: str) -> Runtime:
+    """The runtime of that name, installed or not; RecipeError with the nearest name where there is none."""
+    names = [runtime.name for runtime in RUNTIMES]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise RecipeError(
+            given=f"the runtime '{name}'",
+            expected=f"one of {', '.join(names)}",
+            todo=f"did you mean '{near[0]}'?" if near else "`galenic runtimes` describes them",
+        )
+    return RUNTIMES[names.index(name)]
+
+
+def require_runtime(name: str) -> Runtime:
+    """The runtime of that name; MissingPackage with the command that installs it where it is not here."""
+    runtime = runtime_named(name)
+    runtime.require()
+    return runtime
+
+
+def open_session(artifact: Artifact, threads: int = 1) -> Session:
+    """Load ``artifact`` in the runtime that it is for, with that many threads.
+
+    Raises:
+        MissingPackage: that runtime is not installed.
+        ModelError: the file is missing, changed, damaged, or has other inputs or outputs than it should.
+    """
+    return require_runtime(artifact.runtime).load(artifact, threads=threads)
+
+
+def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Artifact:
+    """An outside file as an Artifact: the runtime follows from the suffix, inputs and outputs are checked.
+
+    The file has to take what ``preprocessing`` gives and to answer one logit (not a probability) per class.
+
+    Raises:
+        ModelError: no runtime loads such a file, or its inputs or outputs are not those of the task.
+        MissingPackage: the runtime is not installed.
+    """
+    runtime = next((runtime for runtime in RUNTIMES if path.suffix in runtime.suffixes), None)
+    if runtime is None:
+        known = ", ".join(suffix for runtime in RUNTIMES for suffix in runtime.suffixes)
+        raise ModelError(
+            given=f"{path}, a file that no runtime of galenic loads; it was not opened",
+            expected=f"one of {known}",
+            todo="export the model to such a file first, or name an architecture and its weights instead",
+        )
+    if not path.is_file():
+        raise ModelError(f"{path}, which is not a file", "a model file", "check the path after file:")
+    artifact = Artifact(
+        path=path,
+        runtime=runtime.name,
+        precision="as given",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        size_bytes=path.stat().st_size,
+        lineage=(f"file:{path.name}",),
+        preprocessing=preprocessing,
+        classes=classes,
+    )
+    refuse_probabilities(open_session(artifact))
+    return artifact

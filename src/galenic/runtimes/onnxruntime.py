@@ -1,0 +1,146 @@
+"""ONNX Runtime on the processor: the provider is asked for and verified, threads are pinned, nothing outside the file is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from galenic.record.artifact import Artifact
+from galenic.record.errors import InputError, ModelError
+from galenic.record.measurement import Place
+from galenic.runtimes import check
+from galenic.runtimes.onnx_wire import external_tensors
+from galenic.runtimes.place import machine_name
+from galenic.runtimes.runtime import Runtime
+
+NAME = "onnxruntime"
+PROVIDER = "CPUExecutionProvider"
+FATAL_ONLY = 4  # what goes wrong is raised as an error of ours, so nothing is logged besides
+
+
+@dataclass(frozen=True)
+class OnnxSession:
+    """A Session of ONNX Runtime.
+
+    Attributes:
+        artifact: the file.
+        place: this machine, the threads, the version.
+        batch: the batch size that the file is fixed to, None where it takes any.
+    """
+
+    artifact: Artifact
+    place: Place
+    batch: int | None
+    _session: Any
+    _input: str
+    _output: str
+
+    def run(self, inputs: np.ndarray) -> np.ndarray:
+        """(batch, *input_shape) float32 in, (batch, classes) float32 logits out."""
+        check.check_inputs(self.artifact, inputs)
+        logits = self._answer(inputs) if self.batch is None else self._in_batches(inputs, self.batch)
+        check.check_logits(self.artifact, logits, len(inputs))
+        return logits
+
+    def _answer(self, inputs: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = self._session.run([self._output], {self._input: inputs})[0]
+        return logits
+
+    def _in_batches(self, inputs: np.ndarray, size: int) -> np.ndarray:
+        """For a file that takes ``size`` rows at a time: the last rows are filled up with zeros."""
+        missing = -len(inputs) % size
+        filled = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), np.float32)])
+        parts = [self._answer(filled[start : start + size]) for start in range(0, len(filled), size)]
+        return np.concatenate(parts)[: len(inputs)]
+
+
+def load(artifact: Artifact, *, threads: int = 1) -> OnnxSession:
+    """Load an ONNX file on the processor with ``threads`` threads.
+
+    Raises:
+        MissingPackage: onnxruntime is not installed.
+        ModelError: the file is missing, changed, damaged, has parts outside it, or other inputs or outputs than it should.
+    """
+    RUNTIME.require()
+    if threads < 1:
+        raise InputError(f"{threads} threads", "at least 1", "set threads to 1 or more")
+    data = check.verified_bytes(artifact)
+    _refuse_external_data(artifact, data)
+    session = _open(artifact, data, threads)
+    entry, answer = _ends(artifact, session)
+    batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
+    place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads)
+    return OnnxSession(artifact, place, batch, session, entry.name, answer.name)
+
+
+RUNTIME = Runtime(
+    name=NAME,
+    suffixes=(".onnx",),
+    package="onnxruntime",
+    install="pip install 'galenic[onnxruntime]'",
+    summary="ONNX Runtime on the processor, float32 and INT8 (QDQ)",
+    load=load,
+)
+
+
+def _refuse_external_data(artifact: Artifact, data: bytes) -> None:
+    try:
+        outside = external_tensors(data)
+    except ValueError as error:
+        raise _damaged(artifact, str(error)) from error
+    if outside:
+        raise ModelError(
+            given=f"{artifact.path} keeps {len(outside)} tensors in other files ({', '.join(outside[:3])} ...)",
+            expected="one file with everything in it: no hash covers the others",
+            todo="export it again with external_data=False",
+        )
+
+
+def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = FATAL_ONLY
+    # Threads that spin between two answers take power and the other core's time for nothing.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
+    except Exception as error:  # its errors share no base class but Exception
+        raise _damaged(artifact, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    session.disable_fallback()
+    if session.get_providers() != [PROVIDER]:
+        raise ModelError(
+            given=f"ONNX Runtime runs {artifact.path} on {', '.join(session.get_providers())}",
+            expected=f"{PROVIDER}, which was asked for",
+            todo="install the plain onnxruntime package again",
+        )
+    return session
+
+
+def _ends(artifact: Artifact, session: Any) -> tuple[Any, Any]:
+    """The one input and the first output, checked."""
+    entries, answers = session.get_inputs(), session.get_outputs()
+    if len(entries) != 1 or {end.type for end in (*entries, answers[0])} != {"tensor(float)"}:
+        found = ", ".join(f"{end.name} {end.type}" for end in (*entries, *answers))
+        raise ModelError(
+            given=f"{artifact.path} has the inputs and outputs {found}",
+            expected="one float32 input, and float32 logits as the first output",
+            todo="export it with float32 inputs and outputs",
+        )
+    check.check_input_shape(artifact, entries[0].shape)
+    check.check_output_shape(artifact, answers[0].shape)
+    return entries[0], answers[0]
+
+
+def _damaged(artifact: Artifact, why: str) -> ModelError:
+    return ModelError(
+        given=f"{artifact.path} is not a model that ONNX Runtime can load ({why[:200]})",
+        expected="a whole ONNX file",
+        todo="copy or make the file again",
+    )

@@ -1,0 +1,46 @@
+"""Runtime: what galenic knows about one of them before it is asked to load a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from galenic.record.artifact import Artifact
+from galenic.record.errors import MissingPackage
+from galenic.record.session import Session
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One runtime.
+
+    Attributes:
+        name: as an Artifact and a recipe call it.
+        suffixes: of the files that it loads.
+        package: what Python imports; the runtime is available where it is installed.
+        install: the one command that installs it.
+        summary: one line for people.
+        load: ``load(artifact, *, threads) -> Session``.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    package: str
+    install: str
+    summary: str
+    load: Callable[..., Session]
+
+    @property
+    def available(self) -> bool:
+        """Whether the package is installed here."""
+        return find_spec(self.package) is not None
+
+    def require(self) -> None:
+        """MissingPackage with the command that installs it, where it is not installed."""
+        if not self.available:
+            raise MissingPackage(
+                given=f"the runtime {self.name}, which is not installed here",
+                expected=f"the Python package {self.package}",
+                todo=f"run: {self.install}",
+            )

@@ -1,0 +1,1 @@
+"""Intervals for what the gate and the report say: proportions, paired differences, AUC, kappa; with clusters."""

@@ -1,0 +1,1 @@
+"""One short training loop, extended by an objective and callbacks."""

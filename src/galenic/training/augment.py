@@ -1,0 +1,121 @@
+"""Views of training rows. A view is a row of numbers, so equal (row, view) pairs are the same input every time.
+
+    images    horizontal and vertical flip, then one affine map (rotation, scale, shift), bilinear, edge values outside
+    signals   gain, circular shift in time, and added noise from a fixed bank at a drawn offset
+    tables    noise of 0.05 standard deviations from the same bank
+Distillation caches the teacher's logits per (row, view), which is only right because of this (FKD, arXiv:2112.01528).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from galenic.record.preprocessing import Modality
+from galenic.record.training import Flips
+
+VERSION = 1
+
+PARAMETERS = 6
+"""Uniform numbers in [0, 1) drawn for each (row, view)."""
+
+ROTATION_DEGREES, SCALE_RANGE, SHIFT = 12.0, 0.10, 0.06
+SIGNAL_GAIN, SIGNAL_SHIFT, SIGNAL_NOISE = 0.10, 0.06, 0.05
+TABLE_NOISE = 0.05
+BANK_SIZE = 1 << 20
+
+
+def view_parameters(seed: int, view: int, rows: int) -> Float[np.ndarray, "rows 6"]:
+    """The numbers of one view of every row, float32 in [0, 1)."""
+    return np.random.default_rng([seed, view]).random((rows, PARAMETERS), dtype=np.float32)
+
+
+def image_view(images: Float[Tensor, "b c h w"], parameters: Float[Tensor, "b 6"]) -> Float[Tensor, "b c h w"]:
+    """Flip, rotate, scale and shift each image by its own parameters."""
+    flip_x, flip_y, turn, zoom, right, down = parameters.unbind(1)
+    angle = (turn * 2 - 1) * math.radians(ROTATION_DEGREES)
+    scale = 1 + (zoom * 2 - 1) * SCALE_RANGE
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    sign_x, sign_y = (flip_x < 0.5).float() * 2 - 1, (flip_y < 0.5).float() * 2 - 1
+    shift_x, shift_y = (right * 2 - 1) * 2 * SHIFT, (down * 2 - 1) * 2 * SHIFT
+    first = torch.stack([cos * sign_x, -sin * sign_y, shift_x], dim=1)
+    second = torch.stack([sin * sign_x, cos * sign_y, shift_y], dim=1)
+    grid = F.affine_grid(torch.stack([first, second], dim=1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def signal_view(signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"]) -> Float[Tensor, "b c t"]:
+    """Scale, shift in time and add noise to each signal by its own parameters."""
+    batch, channels, time = signals.shape
+    gain = 1 + (parameters[:, 0] * 2 - 1) * SIGNAL_GAIN
+    shift = ((parameters[:, 1] * 2 - 1) * SIGNAL_SHIFT * time).round().long()
+    index = (torch.arange(time) - shift[:, None]) % time
+    moved = signals.gather(2, index[:, None, :].expand(batch, channels, time))
+    return moved * gain[:, None, None] + SIGNAL_NOISE * _noise(parameters[:, 2], channels * time).view_as(signals)
+
+
+def table_view(rows: Float[Tensor, "b f"], parameters: Float[Tensor, "b 6"]) -> Float[Tensor, "b f"]:
+    """Add a little noise to each feature (features are standardised)."""
+    return rows + TABLE_NOISE * _noise(parameters[:, 0], rows.shape[1])
+
+
+AUGMENTATIONS: Mapping[Modality, Callable[[Tensor, Tensor], Tensor]] = {
+    Modality.IMAGE: image_view,
+    Modality.SIGNAL: signal_view,
+    Modality.TABLE: table_view,
+}
+
+
+NOT_FLIPPED: Mapping[Flips, list[int]] = {Flips.BOTH: [], Flips.HORIZONTAL: [1], Flips.NONE: [0, 1]}
+"""Which of the two flip columns are set to zero (no flip)."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """All views of a training split: ``count`` different ones that are cycled through, or a new one every epoch (None).
+
+    ``augment=False`` makes every view the row itself; ``flips`` are for images.
+    """
+
+    modality: Modality
+    rows: int
+    seed: int
+    count: int | None
+    augment: bool
+    flips: Flips
+
+    def of_epoch(self, epoch: int) -> int:
+        """The view that an epoch uses."""
+        if not self.augment:
+            return 0
+        return epoch if self.count is None else epoch % self.count
+
+    def parameters(self, view: int) -> Float[np.ndarray, "rows 6"]:
+        """The numbers of this view for every row."""
+        parameters = view_parameters(self.seed, view, self.rows)
+        if self.modality is Modality.IMAGE:
+            parameters[:, NOT_FLIPPED[self.flips]] = 0.0
+        return parameters
+
+    def apply(self, inputs: Tensor, parameters: Tensor) -> Tensor:
+        """The batch ``inputs`` as its ``parameters`` say."""
+        return AUGMENTATIONS[self.modality](inputs, parameters) if self.augment else inputs
+
+
+@cache
+def _noise_bank() -> Float[Tensor, " bank"]:
+    return torch.randn(BANK_SIZE, generator=torch.Generator().manual_seed(0))
+
+
+def _noise(offsets: Float[Tensor, " b"], length: int) -> Float[Tensor, "b length"]:
+    """Standard normal numbers from a fixed bank, read from each row's own offset on."""
+    start = (offsets * (BANK_SIZE - length)).long()
+    return _noise_bank()[start[:, None] + torch.arange(length)]

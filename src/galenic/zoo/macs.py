@@ -1,0 +1,43 @@
+"""Multiply-accumulates of one input: those of convolutions and matrix products, as papers count them.
+
+MACs = FLOPs / 2: torch's counter, which watches the net run, takes a multiply and an add as two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from galenic.zoo.model import Model
+
+
+def count_macs(model: Model) -> int:
+    """The multiply-accumulates of one input. The model is left as it was, running statistics and modes included."""
+    return module_macs(model.module, model.spec.input_shape)
+
+
+def module_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """The multiply-accumulates of one input (1, *input_shape), on the module's device; ``meta`` computes nothing."""
+    first = next(chain(module.parameters(), module.buffers()), torch.zeros(0))
+    inputs = torch.zeros((1, *input_shape), device=first.device, dtype=torch.float32)
+    with evaluating(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(inputs)
+    flops: int = counter.get_total_flops()
+    return flops // 2
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode for a while; each submodule gets back the mode that it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
