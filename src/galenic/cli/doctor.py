@@ -36,11 +36,12 @@ LEAST_FREE_GB = 2.0
 
 def command(store: StoreOption = DEFAULT_STORE) -> None:
     """Check packages, runtimes, the store's disk and the processor; exit code 2 where something is missing."""
-    from galenic.runtimes.load import RUNTIMES, this_machine
+    from galenic.runtimes.load import RUNTIMES
+    from galenic.runtimes.place import machine_name
 
-    findings = [(True, "machine", f"{this_machine()}, Python {platform.python_version()}")]
+    findings = [(True, "machine", f"{machine_name()}, Python {platform.python_version()}")]
     findings += [_package(name, extra) for extra, names in NEEDED.items() for name in names]
-    findings += [(r.installed, f"runtime {r.name}", "installed" if r.installed else r.install) for r in RUNTIMES]
+    findings += [(r.available, f"runtime {r.name}", "installed" if r.available else r.install) for r in RUNTIMES]
     findings.append(_store(store))
     for good, what, words in findings:
         output.print(

@@ -63,7 +63,7 @@ def runtimes() -> None:
     """List the runtimes and whether they are installed here."""
     from galenic.runtimes.load import RUNTIMES
 
-    rows = ((r.name, "yes" if r.installed else f"no: {r.install}", r.summary) for r in RUNTIMES)
+    rows = ((r.name, "yes" if r.available else f"no: {r.install}", r.summary) for r in RUNTIMES)
     _show(("runtime", "installed", "what it is"), rows)
 
 

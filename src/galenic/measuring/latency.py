@@ -3,7 +3,7 @@
     latency = preprocessing + inference + postprocessing of one raw row, by the wall clock
     p90     = the smallest measured latency that at least 90 % of the answers keep (nearest rank)
 
-The rows are taken in turn. Python's garbage collector is off meanwhile; the runtime's threads are as the Session has them.
+The rows are taken in turn. Python's garbage collector is off meanwhile; the threads are the Session's.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import resource
@@ -22,7 +23,7 @@ STATUS = Path("/proc/self/status")
 def main() -> None:
     """Load the file, answer each row, and say what it took."""
     order = json.loads(sys.stdin.buffer.readline())
-    rows = np.load(sys.stdin.buffer, allow_pickle=False)
+    rows = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     artifact = Artifact.model_validate(order["artifact"])
     runtime = require_runtime(artifact.runtime)
     import_module(runtime.package)
@@ -36,8 +37,8 @@ def main() -> None:
 def resident_mb(field: str) -> float:
     """VmRSS (now) or VmHWM (the most so far) of this process in 10^6 bytes.
 
-    Elsewhere than on Linux only the most so far is known. On Linux getrusage is not used for it: its maximum is inherited
-    from the process that started this one.
+    Elsewhere than on Linux only the most so far is known. On Linux getrusage is not used for it: its maximum is
+    inherited from the process that started this one.
     """
     if STATUS.is_file():
         found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)

@@ -16,7 +16,7 @@ from galenic.record.profile import BudgetResult
 from galenic.record.report import Candidate, Comparison, Reference, Report, RunInfo, TaskInfo
 from galenic.record.sentences import verdict_sentence
 from galenic.record.task import Split, SplitName, Task, TaskKind
-from galenic.runtimes.load import this_machine
+from galenic.runtimes.place import machine_name
 
 RUN_ID_DIGITS = 10
 
@@ -49,7 +49,7 @@ def assemble_report(
             name=recipe.name,
             seed=recipe.seed,
             started=facts.started,
-            host=this_machine(),
+            host=machine_name(),
             versions=installed_versions(),
             seconds=round(facts.seconds, 1),
             threads=recipe.threads,

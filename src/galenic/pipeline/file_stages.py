@@ -95,7 +95,9 @@ def measure_stage(setting: Setting, artifact: Artifact, config: MeasureRecipe) -
         if stage.result is None:
             rows = setting.task.validation.inputs[:LATENCY_ROWS]
             session = open_session(artifact, threads=config.threads)
-            latency, breakdown = measure_latency(session, rows, runs=config.runs, warmup=config.warmup)
+            latency, breakdown = measure_latency(
+                session, rows, runs=config.runs, warmup=config.warmup, kind=setting.task.kind
+            )
             memory = measure_memory(artifact, rows, threads=config.threads)
             stage.finish(
                 {"latency": latency.model_dump(), "breakdown": breakdown.model_dump(), "memory": memory.peak_mb}

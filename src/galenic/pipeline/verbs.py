@@ -37,7 +37,7 @@ from galenic.record.task import SplitName, Task
 from galenic.record.training import TrainingConfig
 from galenic.store.ledger import Read
 from galenic.tasks.load import load_task as load_task
-from galenic.zoo import build as zoo_build
+from galenic.zoo.build import build as zoo_build
 from galenic.zoo.model import Model
 
 RUNTIME = "onnxruntime"
@@ -46,7 +46,7 @@ RUNTIME = "onnxruntime"
 def build(name: str, task: Task, *, seed: int = 0, options: Mapping[str, Any] | None = None) -> Model:
     """A fresh model for a task: its input shape and number of classes are the task's."""
     shape = task.preprocessing.input_shape
-    return replace(zoo_build.build(name, shape, task.outputs, seed=seed, options=options or {}), task=task)
+    return replace(zoo_build(name, shape, task.outputs, seed=seed, options=options or {}), task=task)
 
 
 def train(

@@ -1,21 +1,20 @@
 """The frontier as a plotly figure: size (logarithmic) on x, accuracy with its interval on y, p90 latency as colour.
 
-Only plain JSON is made here; the page's script draws it and gives it the colours of light or dark. Plotly reads a
-little HTML in labels, so every name is escaped. A filled mark is of the test set, a hollow one of validation.
+Every mark is of validation, where files can be compared. Only plain JSON is made here; the page's script draws it and
+gives it the colours of light or dark. Plotly reads a little HTML in labels, so every name is escaped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from galenic.record.measurement import Latency
-from galenic.record.report import Metric, Report
-from galenic.record.task import SplitName
+from galenic.record.report import Candidate, Metric, Report
 from galenic.reporting.numbers import is_proportion, metric_label, metric_range, metric_value, milliseconds, size
-from galenic.reporting.words import split_phrase
+from galenic.reporting.words import is_reference, precision_label, test_metrics
 
 _PREFERRED = ("accuracy", "balanced_accuracy", "auc")
 _SYMBOLS = {"reference": "square", "candidate": "circle", "chosen": "star"}
@@ -23,20 +22,41 @@ _SYMBOLS = {"reference": "square", "candidate": "circle", "chosen": "star"}
 
 def frontier_metric(report: Report) -> str | None:
     """Accuracy where every file has it, else the first metric that all share; None where there is none."""
-    shared = set(report.reference.metrics)
-    for candidate in report.candidates:
-        shared &= set(candidate.metrics)
-    ordered = [name for name in (*_PREFERRED, *report.reference.metrics) if name in shared]
-    return ordered[0] if ordered else None
+    first, *others = [candidate.validation for candidate in report.candidates]
+    shared = [name for name in (*_PREFERRED, *first) if name in first and all(name in one for one in others)]
+    return shared[0] if shared else None
+
+
+@dataclass(frozen=True)
+class LatencyScale:
+    """The colour scale of p90: log10 of milliseconds over [low, high]; ticks in percent from the left, labelled."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+
+
+def latency_scale(candidates: Sequence[Candidate]) -> LatencyScale:
+    """A little wider than the p90 of the fastest and of the slowest file."""
+    times = [candidate.latency_ms.p90 for candidate in candidates]
+    low, high = _logarithm(min(times)) - 0.05, _logarithm(max(times)) + 0.05
+    round_values = _round_values(10**low, 10**high) or [float(f"{max(times):.2g}")]
+    places = (((_logarithm(value) - low) / (high - low) * 100, f"{value:g} ms") for value in round_values)
+    return LatencyScale(low, high, tuple((round(left, 2), label) for left, label in places if 0 <= left <= 100))
+
+
+def _logarithm(milliseconds: float) -> float:
+    """log10, of a tenth of a microsecond at least."""
+    return math.log10(max(milliseconds, 1e-4))
 
 
 def frontier_figure(report: Report) -> dict[str, Any] | None:
-    """``{"data": [line, points], "layout", "short"}`` (labels for narrow screens); None where no metric is shared."""
+    """``{"data": [line, points], "layout"}``, marks with their step's number; None where no metric is shared."""
     metric = frontier_metric(report)
     if metric is None:
         return None
-    points = _points(report, metric)
-    line = sorted((p["x"], p["y"]) for p in points if p["frontier"])
+    points = [_point(report, candidate, metric) for candidate in report.candidates]
+    line = sorted((p["x"], p["y"]) for p in points if p["frontier"] and p["y"] is not None)
     data = [
         {
             "type": "scatter",
@@ -47,59 +67,57 @@ def frontier_figure(report: Report) -> dict[str, Any] | None:
             "hoverinfo": "skip",
             "line": {"dash": "dot", "width": 2},
         },
-        _scatter(points),
+        _scatter(points, latency_scale(report.candidates)),
     ]
-    return {"data": data, "layout": _layout(points, metric), "short": [str(step) for step in range(len(points))]}
+    return {"data": data, "layout": _layout(points, metric)}
 
 
-def _points(report: Report, metric: str) -> list[dict[str, Any]]:
-    reference = report.reference
-    points = [_point("reference", reference.name, reference.size_bytes, reference.latency_ms, reference, metric)]
-    for candidate in report.candidates:
-        role = "chosen" if candidate.id == report.chosen else "candidate"
-        point = _point(role, candidate.title, candidate.size_bytes, candidate.latency_ms, candidate, metric)
-        points.append(point | {"frontier": candidate.on_frontier})
-    return points
-
-
-def _point(role: str, title: str, size_bytes: int, latency: Latency, source: Any, metric: str) -> dict[str, Any]:
+def _point(report: Report, candidate: Candidate, metric: str) -> dict[str, Any]:
     """One file: x in bytes, y in percent or as it is, and the text that is read on hover."""
-    metrics: Mapping[str, Metric] = source.metrics
-    found = metrics[metric]
+    found, latency = candidate.validation[metric], candidate.latency_ms
     scale = 100 if is_proportion(metric) else 1
+    chosen = candidate.id == report.chosen
+    role = "chosen" if chosen else "reference" if is_reference(report, candidate) else "candidate"
     lines = [
-        f"<b>{escape(title)}</b>"
-        + (" (chosen)" if role == "chosen" else " (reference)" if role == "reference" else ""),
-        f"{metric_label(metric)} {metric_value(found.value, metric)} ({metric_range(found.low, found.high, metric)})",
-        f"{escape(split_phrase(source.split))}, n = {found.n:,}",
-        f"size {size(size_bytes)}",
+        f"<b>{escape(candidate.title)}</b>{' (chosen)' if chosen else ''}",
+        _value_line(metric, found, "validation"),
+        f"size {size(candidate.size_bytes)}, {escape(precision_label(candidate.precision))}",
         f"latency p50 {milliseconds(latency.p50)}, p90 {milliseconds(latency.p90)}",
     ]
+    tested = test_metrics(report, candidate).get(metric)
+    if tested is not None:
+        lines.insert(2, _value_line(metric, tested, "test set"))
     return {
         "role": role,
-        "title": escape(title),
-        "x": size_bytes,
-        "y": found.value * scale,
-        "up": max(0.0, found.high - found.value) * scale,
-        "down": max(0.0, found.value - found.low) * scale,
+        "x": candidate.size_bytes,
+        "y": _finite(found.value * scale),
+        "up": _finite((found.high - found.value) * scale),
+        "down": _finite((found.value - found.low) * scale),
         "p90": latency.p90,
-        "test": source.split == SplitName.TEST,
         "hover": "<br>".join(lines),
-        "frontier": False,
+        "frontier": candidate.on_frontier,
     }
 
 
-def _scatter(points: list[dict[str, Any]]) -> dict[str, Any]:
-    symbols = [_SYMBOLS[p["role"]] + ("" if p["test"] else "-open") for p in points]
-    latencies = [p["p90"] for p in points]
+def _finite(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _value_line(metric: str, found: Metric, split: str) -> str:
+    interval = metric_range(found.low, found.high, metric)
+    return f"{metric_label(metric)} {metric_value(found.value, metric)} ({interval}), {split}, n = {found.n:,}"
+
+
+def _scatter(points: list[dict[str, Any]], scale: LatencyScale) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers+text",
         "name": "files",
         "x": [p["x"] for p in points],
         "y": [p["y"] for p in points],
-        "text": [f"{step} {p['title']}" for step, p in enumerate(points)],
-        "textposition": "top center",
+        "text": [f"\N{NO-BREAK SPACE}<b>{step}</b>" for step in range(len(points))],
+        "textposition": "middle right",
         "hovertext": [p["hover"] for p in points],
         "hoverinfo": "text",
         "error_y": {
@@ -111,23 +129,13 @@ def _scatter(points: list[dict[str, Any]]) -> dict[str, Any]:
             "width": 5,
         },
         "marker": {
-            "symbol": symbols,
+            "opacity": 1,
+            "symbol": [_SYMBOLS[p["role"]] for p in points],
             "size": [19 if p["role"] == "chosen" else 13 for p in points],
-            "color": latencies,
-            "cmin": 0,
-            "cmax": max(latencies),
-            "line": {"width": 3},
-            "colorbar": {
-                "title": {"text": "p90 latency, ms", "side": "top"},
-                "orientation": "h",
-                "thickness": 10,
-                "len": 0.6,
-                "x": 0.5,
-                "xanchor": "center",
-                "y": -0.24,
-                "yanchor": "top",
-                "outlinewidth": 0,
-            },
+            "color": [_logarithm(p["p90"]) for p in points],
+            "cmin": scale.low,
+            "cmax": scale.high,
+            "line": {"width": 2},
         },
     }
 
@@ -135,22 +143,24 @@ def _scatter(points: list[dict[str, Any]]) -> dict[str, Any]:
 def _layout(points: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     sizes = [p["x"] for p in points]
     low, high = min(sizes) / 1.8, max(sizes) * 1.8
-    ticks = [base * 10**power for power in range(1, 13) for base in (1, 2, 5) if low <= base * 10**power <= high]
-    if len(ticks) > 7:
-        ticks = [tick for tick in ticks if str(tick)[0] == "1"]
+    ticks = _round_values(low, high)
     unit = ", %" if is_proportion(metric) else ""
     return {
         "xaxis": {
             "type": "log",
-            "title": {"text": "file size (logarithmic)"},
+            "title": {"text": "file size (logarithmic)", "standoff": 8},
             "range": [math.log10(low), math.log10(high)],
             "tickvals": ticks,
             "ticktext": [_plain_size(tick) for tick in ticks],
             "zeroline": False,
         },
-        "yaxis": {"title": {"text": f"{metric_label(metric)}{unit}"}, "zeroline": False, "automargin": True},
-        "margin": {"l": 56, "r": 16, "t": 24, "b": 116},
-        "height": 460,
+        "yaxis": {
+            "title": {"text": f"{metric_label(metric)}{unit} (validation)"},
+            "zeroline": False,
+            "automargin": True,
+        },
+        "margin": {"l": 56, "r": 16, "t": 24, "b": 52},
+        "height": 400,
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": False,
@@ -159,7 +169,15 @@ def _layout(points: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     }
 
 
-def _plain_size(tick: int) -> str:
+def _round_values(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten within [low, high]; only the powers where these are more than seven."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [(base, float(f"{base}e{power}")) for power in powers for base in (1, 2, 5)]
+    inside = [(base, value) for base, value in found if low <= value <= high]
+    return [value for base, value in inside if base == 1 or len(inside) <= 7]
+
+
+def _plain_size(tick: float) -> str:
     """``200000`` -> ``200 KB``: a round size without decimals."""
     number, unit = size(tick).split(" ")
     return f"{float(number.replace(',', '')):g} {unit}"

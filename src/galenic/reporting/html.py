@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from galenic.record.errors import MissingPackage
 from galenic.record.report import Report
-from galenic.record.task import SplitName
 from galenic.reporting import numbers, shapes, words
-from galenic.reporting.frontier import frontier_figure, frontier_metric
+from galenic.reporting.frontier import frontier_figure, frontier_metric, latency_scale
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,28 +27,24 @@ def render_html(report: Report) -> str:
         InputError: the report's chosen file is not among its candidates.
     """
     environment = _environment()
-    files = (report.reference, *report.candidates)
     return environment.get_template("report.html.j2").render(
         report=report,
         chosen=words.chosen_candidate(report),
-        files=files,
         metric_names=_metric_names(report),
         figure=frontier_figure(report),
         figure_metric=frontier_metric(report),
+        latency_scale=latency_scale(report.candidates),
         forests=shapes.forests(report.gate.checks),
         bars=shapes.latency_bars(report.candidates),
-        largest_bytes=max(file.size_bytes for file in files),
+        largest_bytes=max(candidate.size_bytes for candidate in report.candidates),
         plotly_script=_plotly_script(),
-        TEST=SplitName.TEST.value,
     )
 
 
 def _metric_names(report: Report) -> list[str]:
     """Every metric that any file has, accuracy and AUC first, the rest in the report's order."""
-    names = ["accuracy", "auc"]
-    for file in (report.reference, *report.candidates):
-        names += [name for name in file.metrics if name not in names]
-    return names
+    found = dict.fromkeys(name for candidate in report.candidates for name in candidate.validation)
+    return [name for name in dict.fromkeys(("accuracy", "auc", *found)) if name in found]
 
 
 def _environment() -> Environment:
@@ -72,6 +67,7 @@ def _environment() -> Environment:
 _NUMBER_FILTERS = (
     "count",
     "duration",
+    "instant",
     "megabytes",
     "metric_label",
     "metric_range",

@@ -7,6 +7,7 @@ AUC with three. What was not measured (None, NaN) is a dash.
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 MISSING = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -14,7 +15,15 @@ MINUS = "\N{MINUS SIGN}"
 _PROPORTIONS = frozenset(
     {"accuracy", "balanced_accuracy", "sensitivity", "specificity", "recall", "precision", "ppv", "npv"}
 )
-_LABELS = {"auc": "AUC", "f1": "F1", "ppv": "PPV", "npv": "NPV", "ece": "ECE", "kappa": "Kappa"}
+_LABELS = {
+    "auc": "AUC",
+    "auc_positive": "AUC, positive",
+    "f1": "F1",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "ece": "ECE",
+    "kappa": "Kappa",
+}
 
 
 def is_proportion(metric: str) -> bool:
@@ -90,6 +99,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def instant(text: str) -> str:
+    """``2026-11-20T22:14:05+00:00`` -> ``2026-11-20 22:14 UTC``; a text that is no ISO 8601 stays as it is."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if moment.tzinfo else text
 
 
 def ratio(larger: float, smaller: float) -> str | None:

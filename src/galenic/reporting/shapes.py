@@ -15,6 +15,9 @@ from galenic.record.gate import CheckKind, GateCheck
 from galenic.record.report import Candidate, Confusion
 from galenic.reporting.numbers import is_proportion, metric_value, signed
 
+LABEL_WIDTH = 16.0
+"""About how much of an axis a label takes on a phone, in percent."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -30,10 +33,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Tick:
-    """A labelled place on an axis."""
+    """A labelled place on an axis; ``limit`` where a margin or floor stands there."""
 
     left: float
     label: str
+    limit: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,19 @@ def _forest(kind: CheckKind, proportion: bool, checks: Sequence[GateCheck]) -> F
         ForestRow(c, _place(axis, c.low), _place(axis, c.high), _place(axis, c.value), axis.position(limit))
         for c, limit in zip(checks, limits, strict=True)
     )
-    ticks = tuple(Tick(axis.position(v), show(v, checks[0].endpoint)) for v in places)
+    ticks = _ticks(
+        [(axis.position(v), show(v, checks[0].endpoint)) for v in sorted(set(limits))],
+        [(axis.position(v), show(v, checks[0].endpoint)) for v in places],
+    )
     return Forest(kind, proportion, rows, ticks, axis.position(0.0) if kind is CheckKind.MARGIN else None)
+
+
+def _ticks(limits: Sequence[tuple[float, str]], places: Sequence[tuple[float, str]]) -> tuple[Tick, ...]:
+    """Every limit, and those round places whose label touches neither a limit's nor the edge."""
+    kept = [Tick(left, label, limit=True) for left, label in limits]
+    inside = [place for place in places if LABEL_WIDTH / 2 <= place[0] <= 100 - LABEL_WIDTH / 2]
+    free = [place for place in inside if all(abs(place[0] - left) > LABEL_WIDTH for left, _ in limits)]
+    return (*kept, *(Tick(left, label) for left, label in free))
 
 
 def _place(axis: Axis, value: float | None) -> float | None:
@@ -88,10 +103,10 @@ def _place(axis: Axis, value: float | None) -> float | None:
 
 
 def _axis(low: float, high: float) -> tuple[Axis, list[float]]:
-    """An axis a little wider than [low, high], with three to six round ticks inside it."""
+    """An axis a little wider than [low, high], with two to five round ticks inside it."""
     span = (high - low) or 0.02
     axis = Axis(low - 0.12 * span, high + 0.12 * span)
-    step = _round_step((axis.high - axis.low) / 5)
+    step = _round_step((axis.high - axis.low) / 4)
     first, last = math.ceil(axis.low / step), math.floor(axis.high / step)
     return axis, [i * step for i in range(first, last + 1)]
 
@@ -117,7 +132,6 @@ class LatencyBar:
 
     candidate: Candidate
     parts: tuple[Part, ...]
-    total: float
 
 
 def latency_bars(candidates: Sequence[Candidate]) -> list[LatencyBar]:
@@ -130,11 +144,10 @@ def latency_bars(candidates: Sequence[Candidate]) -> list[LatencyBar]:
         ]
         for c in candidates
     ]
-    totals = [sum(ms for _, ms in parts) for parts in times]
-    longest = max(totals, default=0.0) or 1.0
+    longest = max((sum(ms for _, ms in parts) for parts in times), default=0.0) or 1.0
     return [
-        LatencyBar(candidate, tuple(Part(name, ms, round(100 * ms / longest, 2)) for name, ms in parts), total)
-        for candidate, parts, total in zip(candidates, times, totals, strict=True)
+        LatencyBar(candidate, tuple(Part(name, ms, round(100 * ms / longest, 2)) for name, ms in parts))
+        for candidate, parts in zip(candidates, times, strict=True)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from galenic.record.report import Candidate, Reference, Report
-from galenic.record.task import SplitName
+from galenic.record.report import Metric, Report
 from galenic.reporting import words
 from galenic.reporting.numbers import (
     MISSING,
@@ -31,21 +30,17 @@ def print_summary(report: Report, console: Console, files: Sequence[Path] = ()) 
     """Print ``report``; ``files`` are what the run wrote (the report in its forms), listed below the chosen file."""
     if report.task.synthetic:
         console.print(Text("SYNTHETIC DATA: no patient stands behind these numbers.", style="bold yellow"))
-    badges = [words.verdict_badge(report.gate.verdict), words.budget_summary(report)]
-    line = Text("  ").join(_badge(badge) for badge in badges if badge is not None)
-    console.print(line)
-    console.print(Text(words.verdict_sentence(report)))
+    verdict, budget = words.verdict_badge(report.gate.verdict), words.budget_summary(report)
+    console.print(Text.assemble((f"{verdict.mark} ", _STYLES[verdict.tone]), (report.sentence, "bold")))
+    console.print(Text(words.file_sentence(report)))
+    if budget is not None:
+        console.print(_badge(budget))
     console.print(_chain(report))
-    console.print(
-        Text(
-            "validation: chosen on it; test set: read by the gate, for the reference and the chosen file.", style="dim"
-        )
-    )
     if report.gate.checks:
         console.print(_checks(report))
     if report.budget is not None and report.budget.checks:
         console.print(_budget(report))
-    for sentence in (*_comparison(report), *words.shortfalls(report), *report.notes):
+    for sentence in (*_comparison(report), *report.notes):
         console.print(Text(f"• {sentence}"))
     for path in (words.chosen_candidate(report).path, *map(str, files)):
         console.print(Text(f"→ {path}", style="cyan"), soft_wrap=True)
@@ -68,35 +63,31 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _chain(report: Report) -> Table:
-    table = _table("The chain", "step", "size", "accuracy", "AUC", "on", "p50", "p90", "memory", "integer layers")
-    table.add_row(*_row(0, report.reference.name, report.reference), Text(MISSING))
-    for step, candidate in enumerate(report.candidates, start=1):
+    """Validation for every file, so that they compare; the test set for the two that the gate read it for."""
+    columns = ("size", "AUC", "accuracy", "test AUC", "p50", "p90", "memory", "integer layers")
+    table = _table("The chain (AUC and accuracy on validation)", "step", *columns)
+    for candidate in report.candidates:
         chosen = candidate.id == report.chosen
-        title = f"{candidate.title} (chosen)" if chosen else candidate.title
-        layers = Text(words.integer_layers(candidate.integer_ops))
-        table.add_row(*_row(step, title, candidate), layers, style="bold" if chosen else None)
+        cells = [
+            f"★ {candidate.title}" if chosen else candidate.title,
+            size(candidate.size_bytes),
+            _metric(candidate.validation, "auc"),
+            _metric(candidate.validation, "accuracy"),
+            _metric(words.test_metrics(report, candidate), "auc"),
+            milliseconds(candidate.latency_ms.p50),
+            milliseconds(candidate.latency_ms.p90),
+            megabytes(candidate.memory_peak_mb),
+            words.integer_layers(candidate.integer_ops),
+        ]
+        table.add_row(*map(Text, cells), style="bold" if chosen else None)
     return table
 
 
-def _row(step: int, title: str, file: Candidate | Reference) -> list[Text]:
-    cells = [
-        f"{step} {title}",
-        size(file.size_bytes),
-        _metric(file, "accuracy"),
-        _metric(file, "auc"),
-        "test" if file.split == SplitName.TEST else file.split,
-        milliseconds(file.latency_ms.p50),
-        milliseconds(file.latency_ms.p90),
-        megabytes(file.memory_peak_mb),
-    ]
-    return [Text(cell) for cell in cells]
-
-
-def _metric(file: Candidate | Reference, name: str) -> str:
-    metric = file.metrics.get(name)
+def _metric(metrics: Mapping[str, Metric], name: str) -> str:
+    metric = metrics.get(name)
     if metric is None:
         return MISSING
-    return f"{metric_value(metric.value, name)} ({metric_range(metric.low, metric.high, name)})"
+    return f"{metric_value(metric.value, name)}\n{metric_range(metric.low, metric.high, name)}"
 
 
 def _checks(report: Report) -> Table:

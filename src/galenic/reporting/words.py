@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import InputError
 from galenic.record.gate import CheckKind, GateCheck, Verdict
-from galenic.record.profile import BudgetStatus
-from galenic.record.report import Candidate, Reference, Report
+from galenic.record.profile import BudgetResult, BudgetStatus
+from galenic.record.report import Candidate, Metric, Reference, Report
 from galenic.record.task import SplitName
-from galenic.reporting.numbers import MISSING, metric_label, metric_range, metric_value, ratio, signed, size
+from galenic.reporting.numbers import (
+    MISSING,
+    is_proportion,
+    metric_label,
+    metric_range,
+    metric_value,
+    ratio,
+    signed,
+    size,
+)
 
 
 class Tone(StrEnum):
@@ -56,7 +66,7 @@ def budget_summary(report: Report) -> Badge | None:
         return None
     statuses = [check.status for check in report.budget.checks]
     if BudgetStatus.MISSED in statuses:
-        return Badge(Tone.FAIL, "Budget missed")
+        return Badge(Tone.FAIL, f"Budget missed: {_missed(report.budget)}")
     if BudgetStatus.NOT_MEASURED in statuses or not statuses:
         return Badge(Tone.UNSURE, "Budget not measured on the device")
     return Badge(Tone.PASS, "Budget met")
@@ -99,11 +109,9 @@ def faster_phrase(reference: Reference, candidate: Candidate) -> str | None:
 
 
 def _compared(reference: float, ours: float, less: str, more: str) -> str | None:
-    if ours > reference:
-        inverse = ratio(ours, reference)
-        return f"{inverse} {more}" if inverse else None
-    direct = ratio(reference, ours)
-    return f"{direct} {less}" if direct else None
+    """None where either is not known or the two are alike."""
+    factor, word = (ratio(ours, reference), more) if ours > reference else (ratio(reference, ours), less)
+    return None if factor in (None, "1.0×") else f"{factor} {word}"
 
 
 def checks_summary(checks: tuple[GateCheck, ...]) -> str:
@@ -119,49 +127,37 @@ def checks_summary(checks: tuple[GateCheck, ...]) -> str:
     return "; ".join(parts)
 
 
-def verdict_sentence(report: Report) -> str:
-    """The answer of the run in one sentence that a clinician understands."""
+def file_sentence(report: Report) -> str:
+    """Which file it is, how it stands beside the reference in size and speed, and what the gate found in all."""
     reference, chosen = report.reference, chosen_candidate(report)
-    file, checks = file_phrase(chosen), checks_summary(report.gate.checks)
-    opening = _OPENINGS[report.gate.verdict](report, file) + f" ({checks})"
     gains = [part for part in (smaller_phrase(reference, chosen), faster_phrase(reference, chosen)) if part]
-    sentence = f"{opening}; it is {' and '.join(gains)}" if gains else opening
-    if report.budget is not None and report.budget.missed:
-        names = ", ".join(c.quantity for c in report.budget.checks if c.status is BudgetStatus.MISSED)
-        sentence += f", but it misses the {report.budget.profile} budget ({names})"
-    return sentence + "."
+    beside = f", {' and '.join(gains)} than {reference.name}" if gains else ""
+    budget = report.budget
+    missed = f"; it misses the {budget.profile} budget ({_missed(budget)})" if budget and budget.missed else ""
+    return f"It is {file_phrase(chosen)}{beside}; {checks_summary(report.gate.checks)}{missed}."
 
 
-def _passed(report: Report, file: str) -> str:
-    return f"On the test set {file} lost no more than was allowed beforehand against {report.reference.name}"
-
-
-def _failed(report: Report, file: str) -> str:
-    failed = [check for check in report.gate.checks if check.verdict is Verdict.FAIL]
-    if failed and all(check.kind is CheckKind.FLOOR for check in failed):
-        return f"On the test set {file} does not reach what was demanded beforehand"
-    return f"On the test set {file} is worse than {report.reference.name} by more than was allowed beforehand"
-
-
-def _undecided(report: Report, file: str) -> str:
-    allowed = "within what was allowed beforehand"
-    return f"The evidence is not enough to say whether {file} is as good as {report.reference.name} {allowed}"
-
-
-_OPENINGS = {Verdict.PASS: _passed, Verdict.FAIL: _failed, Verdict.INCONCLUSIVE: _undecided}
+def _missed(budget: BudgetResult) -> str:
+    return ", ".join(check.quantity for check in budget.checks if check.status is BudgetStatus.MISSED)
 
 
 def check_demand(check: GateCheck) -> str:
     """What a check demands: ``at most 2.0 points lost``, ``at most 0.020 lost`` or ``at least 90.0 %``."""
     if check.kind is CheckKind.FLOOR:
         return f"at least {metric_value(check.limit, check.endpoint)}"
-    return f"at most {signed(check.limit, check.endpoint).lstrip('+')} lost"
+    return f"at most {signed(check.limit, check.endpoint).lstrip('+')}{_points(check)} lost"
 
 
 def check_value(check: GateCheck) -> str:
-    """The difference with its sign, or the file's own value."""
-    show = metric_value if check.kind is CheckKind.FLOOR else signed
-    return show(check.value, check.endpoint)
+    """``−1.2 points`` for a difference, ``94.3 %`` for the file's own value."""
+    if check.kind is CheckKind.FLOOR:
+        return metric_value(check.value, check.endpoint)
+    text = signed(check.value, check.endpoint)
+    return text if text == MISSING else f"{text}{_points(check)}"
+
+
+def _points(check: GateCheck) -> str:
+    return " points" if is_proportion(check.endpoint) else ""
 
 
 def check_interval(check: GateCheck) -> str:
@@ -177,9 +173,18 @@ def interval_level(alpha: float) -> str:
     return f"{(1 - 2 * alpha) * 100:g} %"
 
 
-def step_titles(report: Report) -> tuple[str, ...]:
-    """The reference's name, then each candidate's title, in the order of the report: steps 0, 1, 2 ..."""
-    return (report.reference.name, *(candidate.title for candidate in report.candidates))
+def is_reference(report: Report, candidate: Candidate) -> bool:
+    """Whether a candidate is the reference's own file."""
+    return candidate.sha256 == report.reference.sha256
+
+
+def test_metrics(report: Report, candidate: Candidate) -> Mapping[str, Metric]:
+    """What the gate's reading of the test set says of this file: empty but for the chosen one and the reference."""
+    if candidate.split == SplitName.TEST:
+        return candidate.metrics
+    if is_reference(report, candidate) and report.reference.split == SplitName.TEST:
+        return report.reference.metrics
+    return {}
 
 
 def split_phrase(split: str) -> str:
@@ -190,16 +195,3 @@ def split_phrase(split: str) -> str:
 def integer_layers(ops: IntegerOps | None) -> str:
     """``52 of 54``: integer layers of those asked for; a dash where the file has none."""
     return f"{ops.integer} of {ops.expected}" if ops is not None and (ops.integer or ops.expected) else MISSING
-
-
-def shortfalls(report: Report) -> list[str]:
-    """What was asked for and not reached, by name: integer layers that stayed float."""
-    lines = []
-    for candidate in report.candidates:
-        ops = candidate.integer_ops
-        if ops is not None and ops.integer < ops.expected:
-            names = f": {', '.join(ops.left_float)}" if ops.left_float else ""
-            lines.append(
-                f"{candidate.title}: {ops.expected - ops.integer} of {ops.expected} layers stayed float{names}."
-            )
-    return lines

@@ -37,7 +37,7 @@ def run_raw(
     session: Session,
     raw: np.ndarray,
     batch_rows: int = BATCH_ROWS,
-    told: Callable[[int], object] = lambda done: None,
+    told: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """(n, classes) float32 logits of raw rows, ``batch_rows`` at a time; ``told`` hears how many rows are done.
 
@@ -48,7 +48,8 @@ def run_raw(
     parts = []
     for start in range(0, len(raw), batch_rows):
         parts.append(session.run(prepare(session, raw[start : start + batch_rows])))
-        told(min(start + batch_rows, len(raw)))
+        if told is not None:
+            told(min(start + batch_rows, len(raw)))
     if not parts:
         return np.zeros((0, len(session.artifact.classes)), np.float32)
     return np.concatenate(parts)

@@ -1,8 +1,8 @@
 """Which tensors of an ONNX file lie outside it, read from the protobuf bytes without the onnx package.
 
-A file with external data names other files, which no hash of ours covers and which could be any path of the machine. The
-fields below are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto through which a TensorProto can be reached;
-the wire format is https://protobuf.dev/programming-guides/encoding.
+A file with external data names other files, which no hash of ours covers and which could be any path of the machine.
+The fields below are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto through which a TensorProto can be
+reached; the wire format is https://protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations

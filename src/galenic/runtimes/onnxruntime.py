@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor: the provider is asked for and verified, threads are pinned, nothing outside the file is read."""
+"""ONNX Runtime on the processor: provider and threads as asked for, and nothing read but the one file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def load(artifact: Artifact, *, threads: int = 1) -> OnnxSession:
 
     Raises:
         MissingPackage: onnxruntime is not installed.
-        ModelError: the file is missing, changed, damaged, has parts outside it, or other inputs or outputs than it should.
+        ModelError: the file is missing, changed, damaged, not whole, or has other inputs or outputs than it should.
     """
     RUNTIME.require()
     if threads < 1:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from galenic.record.artifact import Artifact
 from galenic.record.errors import MissingPackage
 from galenic.record.session import Session
 

@@ -1,8 +1,8 @@
 """From a source's rows to a Task: checks, overlap, calibration rows, preprocessing.
 
-Calibration rows are a seeded, stratified sample of the training rows (the smaller of ``calibration`` and 10 % of them) that
-training sees too: quantization ranges are found on them, never a number that is reported. They keep their training ids.
-Calibration is never taken from validation or test.
+Calibration rows are a seeded, stratified sample of the training rows (the smaller of ``calibration`` and 10 % of them).
+Training sees them too: quantization ranges are found on them, never a number that is reported. They keep their training
+ids. Calibration is never taken from validation or test.
 """
 
 from __future__ import annotations

@@ -169,8 +169,9 @@ def _check_seen(where: str, classes: tuple[str, ...], splits: Mapping[SplitName,
     for name, split in splits.items():
         unseen = np.flatnonzero(~np.isin(split.labels, known))
         if len(unseen):
+            row = int(unseen[0])
             raise DataError(
-                f"{where}, split {name.value}, row {unseen[0]}: class {classes[int(split.labels[unseen[0]])]!r} "
+                f"{where}, split {name.value}, row {row} (id {split.ids[row]!s}): class {classes[split.labels[row]]!r} "
                 f"has no row in train ({len(unseen)} such rows)",
                 "classes that the training rows have",
                 "split anew, or take these rows out",

@@ -5,8 +5,8 @@ Read from any of
   (records of 1 label byte and 3,072 pixel bytes, channel first),
 - a .npz of JPEG files laid end to end: {train,test}_jpeg, _offsets, _labels, and class_names (lossy copies).
 
-The "python version" is a set of pickles, which can run code when they are read: it is refused. Validation rows are taken
-out of the training rows.
+The "python version" is a set of pickles, which can run code when they are read: it is refused. Validation rows are
+taken out of the training rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Cifar10Options(SourceOptions):
         default=None, description="a local .tar.gz, a folder of .bin files or a JPEG .npz, instead of the download"
     )
     cache: Path | None = Field(default=None, description="folder of downloads (GALENIC_DATA, else ~/.cache/galenic)")
-    validation: int = Field(default=5000, ge=1, description="rows taken out of train for validation")
+    validation: int = Field(default=5000, ge=1, description="about how many rows of train become validation")
 
 
 def load_cifar10(_: str, options: Cifar10Options) -> RawTask:

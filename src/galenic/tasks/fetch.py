@@ -1,4 +1,4 @@
-"""Downloads of published files: through pooch, checked by their published hash, into a cache folder, with a progress bar.
+"""Downloads of published files: through pooch, checked by their published hash, into a cache folder, with progress.
 
 Nothing is fetched unless a task that needs it is loaded. A file whose hash differs never enters the cache.
 """

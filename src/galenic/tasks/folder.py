@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from galenic.preprocess.image import Resample, decode, resize
-from galenic.record.errors import DataError
+from galenic.record.errors import DataError, InputError
 from galenic.record.preprocessing import Modality
 from galenic.record.task import Split, SplitName, TaskKind
 from galenic.tasks.labels import default_positive, positive_indices
@@ -49,16 +49,15 @@ class FolderOptions(SourceOptions):
 
 def load_folder(argument: str, options: FolderOptions) -> RawTask:
     """Read and resize all images."""
-    root = Path(argument)
+    root = Path(argument).expanduser()
     if options.kind is TaskKind.MULTI_LABEL:
-        raise DataError("kind multi-label with folder:PATH", "single-label or ordinal", "use npz:PATH for many labels")
+        raise InputError("kind multi-label with folder:PATH", "single-label or ordinal", "use npz:PATH for many labels")
     if not root.is_dir():
         raise DataError(f"{root}: no such folder", "a folder with one folder per class", "correct the path")
     found = _split_folders(root)
-    parts = {name: _read(root, folder, options) for name, folder in found.items()} if found else {}
-    classes = options.classes or next(iter(parts.values()))[1] if parts else ()
-    if parts:
-        _same_classes(root, {name: part[1] for name, part in parts.items()})
+    if found:
+        parts = {name: _read(root, folder, options) for name, folder in found.items()}
+        classes = _same_classes(root, {name: part[1] for name, part in parts.items()})
         splits = {name: part[0] for name, part in parts.items()}
     else:
         whole, classes = _read(root, root, options)
@@ -124,10 +123,11 @@ def _load(path: Path, options: FolderOptions) -> np.ndarray:
     return resize(image, options.size, cropped=options.crop, resample=options.resample)
 
 
-def _same_classes(root: Path, classes: dict[SplitName, tuple[str, ...]]) -> None:
+def _same_classes(root: Path, classes: dict[SplitName, tuple[str, ...]]) -> tuple[str, ...]:
     if len(set(classes.values())) > 1:
         told = "; ".join(f"{name.value} has {', '.join(names)}" for name, names in classes.items())
         raise DataError(f"{root}: {told}", "the same class folders in each split", "add or rename the folders")
+    return classes[SplitName.TRAIN]
 
 
 FOLDER = Source("folder", "PATH", "PNG or JPEG files in one folder per class", FolderOptions, load_folder)

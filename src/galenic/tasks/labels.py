@@ -110,7 +110,7 @@ def positive_indices(
 
 
 def default_positive(kind: TaskKind, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """Class 1 of two, every finding of a multi-label task, and otherwise nothing: a file does not say what disease is."""
+    """Class 1 of two, every finding of a multi-label task, otherwise nothing: a file does not say what disease is."""
     if kind is TaskKind.MULTI_LABEL:
         return tuple(range(len(classes)))
     return (1,) if len(classes) == 2 else ()

@@ -1,12 +1,12 @@
 """Draw one synthetic skin lesion from its traits, the way a dermoscope would show it.
 
-The traits follow the ABCD rule of dermoscopy (Stolz et al., 1994): asymmetry, border, colour, and dermoscopic structures with
-the diameter. Pigment absorbs light by Beer and Lambert's law on the skin's own colour:
+The traits follow the ABCD rule of dermoscopy (Stolz et al., 1994): asymmetry, border, colour, and dermoscopic
+structures with the diameter. Pigment absorbs light by Beer and Lambert's law on the skin's own colour:
 
     rgb = skin * exp(-melanin * (0.55, 0.95, 1.15))        melanin (height, width), in units of optical depth
 
-so that the same lesion has less contrast on darker skin. Coordinates run from -1 to 1 over the image. All fields are (side, side)
-float32.
+so that the same lesion has less contrast on darker skin. Coordinates run from -1 to 1 over the image. All fields are
+(side, side) float32.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _skin(traits: Traits, paper: Canvas, random: np.random.Generator) -> np.ndar
 def _outline(traits: Traits, paper: Canvas, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Distance from the centre in units of the outline's radius there (1 on the outline), and cos of the angle.
 
-    radius(angle) = r0 * (1 + sum_k a_k cos(k angle + phase_k)), low k from asymmetry, middle k from the border, high k streaks.
+    radius(angle) = r0 * (1 + sum_k a_k cos(k angle + phase_k)), low k from asymmetry, middle from border, high streaks.
     """
     turn = random.uniform(0, 2 * np.pi)
     centre = random.uniform(-0.14, 0.14, 2)
@@ -123,7 +123,7 @@ def _outline(traits: Traits, paper: Canvas, random: np.random.Generator) -> tupl
         wave += (power * np.complex64(amplitudes[k] * phases[k])).real
     sector = np.clip((unit * np.complex64(phases[0])).real, 0, 1)  # streaks leave one side of the rim
     wave += np.float32(0.16 * traits.structure**2) * sector * np.clip((power * power).real, 0, 1)
-    radius = 0.34 + 0.26 * traits.diameter + random.normal(0, 0.035)
+    radius = 0.42 + 0.24 * traits.diameter + random.normal(0, 0.04)
     return length / (np.float32(radius) * np.maximum(wave, np.float32(0.3))), unit.real
 
 
@@ -133,21 +133,22 @@ def _melanin(
     """Optical depth: a dome, unevenness, one heavier side, network lines and globules."""
     depth = random.uniform(0.55, 1.0) + 0.25 * traits.colour
     melanin = depth * (0.75 + 0.35 * np.clip(1 - distance, 0, 1))
-    melanin += 0.10 * _noise(paper, 7, random) + 0.42 * traits.colour * _noise(paper, 4, random)
+    melanin += 0.10 * _noise(paper, 7, random) + 0.55 * traits.colour * _noise(paper, 4, random)
     melanin += np.float32(0.35 * traits.asymmetry) * cosine * np.minimum(distance, 1)
     melanin += _network(traits, paper, random) + _globules(traits, paper, random)
-    return np.clip(melanin, 0.05, 3.2).astype(np.float32)
+    bounded: np.ndarray = np.clip(melanin, 0.05, 3.2)
+    return bounded.astype(np.float32)
 
 
 def _network(traits: Traits, paper: Canvas, random: np.random.Generator) -> np.ndarray:
     """A net of pigment lines: even and thin, or (atypical) warped, patchy and dark."""
-    turn, pitch = random.uniform(0, np.pi), random.uniform(11, 15)
-    warp = np.float32(0.25 + 1.6 * traits.structure)
+    turn, pitch = random.uniform(0, np.pi), random.uniform(16, 22)
+    warp = np.float32(0.5 + 1.5 * traits.structure)
     u = np.float32(pitch) * (paper.x * np.cos(turn) + paper.y * np.sin(turn)) + warp * _noise(paper, 7, random)
     v = np.float32(pitch) * (paper.y * np.cos(turn) - paper.x * np.sin(turn)) + warp * _noise(paper, 7, random)
     lines = np.maximum(np.abs(np.cos(u.astype(np.float32))), np.abs(np.cos(v.astype(np.float32)))) ** 4
     patchy = np.clip(1 + 1.2 * traits.structure * _noise(paper, 4, random), 0, 2.5)
-    strength = random.uniform(0.05, 0.25) + 0.25 * traits.structure
+    strength = random.uniform(0.04, 0.20) + 0.2 * traits.structure
     net: np.ndarray = np.float32(strength) * patchy * (lines - 0.4)
     return net
 
@@ -157,7 +158,7 @@ def _globules(traits: Traits, paper: Canvas, random: np.random.Generator) -> np.
     number = random.poisson(3 + 9 * traits.structure)
     if number == 0:
         return np.zeros_like(paper.x)
-    reach = 0.25 + 0.3 * traits.structure
+    reach = 0.28 + 0.3 * traits.structure
     at = random.normal(0, reach, (2, number))
     size = 0.05 * np.exp(random.normal(0, 0.15 + 0.45 * traits.structure, number))
     dark = random.uniform(0.2, 0.5 + 0.5 * traits.structure, number)
@@ -168,11 +169,12 @@ def _globules(traits: Traits, paper: Canvas, random: np.random.Generator) -> np.
 
 
 def _patches(traits: Traits, paper: Canvas, lesion: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Red, blue-grey and pale areas, as far as ``colour`` has them."""
-    for tint, reach in ((_RED, 0.55), (_BLUE_GREY, 0.75), (_PALE, 0.5)):
-        weight = reach * traits.colour * random.uniform(0.2, 1.0)
-        area = np.float32(weight) * _sigmoid(5 * (_noise(paper, 4, random) - np.float32(1.1 - 0.8 * traits.colour)))
-        lesion = lesion + (tint * np.float32(random.uniform(0.75, 1.0)) - lesion) * area[..., None]
+    """Red, blue-grey and pale areas, as far as ``colour`` has them, dimmer on darker skin."""
+    dim = 0.3 + 0.7 * float(_SKIN_TONES[traits.skin_tone].mean() / _SKIN_TONES[0].mean())
+    for tint, reach in ((_RED, 0.8), (_BLUE_GREY, 1.0), (_PALE, 0.7)):
+        weight = reach * traits.colour * random.uniform(0.3, 1.0)
+        area = np.float32(weight) * _sigmoid(8 * (_noise(paper, 4, random) - np.float32(1.2 - 0.5 * traits.colour)))
+        lesion = lesion + (tint * np.float32(dim * random.uniform(0.75, 1.0)) - lesion) * area[..., None]
     return lesion
 
 
@@ -198,7 +200,8 @@ def _light(paper: Canvas, image: np.ndarray, random: np.random.Generator) -> np.
     if random.random() < 0.2:
         light *= _sigmoid((np.float32(random.uniform(1.1, 1.4)) - np.sqrt(square)) / np.float32(0.03))
     balance = random.normal(1, 0.02, 3).astype(np.float32)
-    return image * light[..., None] * balance
+    lit: np.ndarray = image * light[..., None] * balance
+    return lit
 
 
 def _basis(axis: np.ndarray, bumps: int) -> np.ndarray:

@@ -1,11 +1,11 @@
 """``lesions``: synthetic skin lesions after the ABCD rule, benign or malignant. No patient stands behind them.
 
-A latent severity z is drawn from two overlapping bells (45 % from the malignant one); every trait is drawn around z on its own,
+A latent severity z is drawn from two overlapping bells (45 % from the malignant one); each trait is drawn around z:
 
     trait = sigmoid(1.5 (z + noise)),      P(malignant | z) = sigmoid(5 z)
 
-so that no trait decides, the label itself is uncertain near z = 0, and a perfect reader of the images stays below an AUC
-of 1. Skin tone, hair and light do not depend on z. Case i of a split depends on (seed, split, i) alone.
+so that no trait decides, the label itself is uncertain near z = 0, and who read all traits perfectly would reach an AUC
+of 0.993. Skin tone, hair and light do not depend on z. Case i of a split depends on (seed, split, i) alone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from galenic.tasks.source import RawTask, Source, SourceOptions
 
 SKIN_TONES = ("I", "II", "III", "IV", "V", "VI")
 MALIGNANT_SHARE = 0.45
-_BELL, _SPREAD = 0.95, 0.5  # the two bells of z stand at -0.95 and 0.95
-_TRAIT_NOISE = 0.55
-_HAIRY_SHARE = 0.35
+_BELL, _SPREAD = 1.15, 0.5  # the two bells of z stand at -1.15 and 1.15
+_TRAIT_NOISE = 0.5
+_HAIRY_SHARE = 0.3
 
 
 class LesionOptions(SourceOptions):
@@ -78,7 +78,7 @@ def draw_case(random: np.random.Generator) -> tuple[int, Traits]:
     severity = bell + _SPREAD * random.standard_normal()
     label = int(random.random() < _sigmoid(5 * severity))
     shown = _sigmoid(1.5 * (severity + _TRAIT_NOISE * random.standard_normal(5)))
-    hairs = int(random.integers(2, 11)) if random.random() < _HAIRY_SHARE else 0
+    hairs = int(random.integers(2, 8)) if random.random() < _HAIRY_SHARE else 0
     asymmetry, border, colour, diameter, structure = (float(value) for value in shown)
     tone = int(random.integers(len(SKIN_TONES)))
     return label, Traits(asymmetry, border, colour, diameter, structure, tone, hairs)

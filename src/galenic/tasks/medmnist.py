@@ -1,10 +1,11 @@
 """``medmnist:FLAG[@SIZE]``: a 2D set of MedMNIST v2 or MedMNIST+, downloaded from its published address and md5.
 
-Loading it is asking for the download; it is kept in the cache folder. ``path`` reads a file of that set that is there already.
+Loading it is asking for the download; it is kept in the cache folder. ``path`` reads a local file of that set instead.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def load_medmnist(argument: str, options: MedMnistOptions) -> RawTask:
             f"ask for medmnist:{known.flag}@{side}, or give the right path",
         )
     return RawTask(
-        name=f"{known.title} {size}x{size} ({known.licence})",
+        name=f"{known.title} {size}x{size}{_copy_note(path, known, size)}",
         where=raw.where,
         kind=known.kind,
         classes=known.classes,
@@ -52,6 +53,12 @@ def load_medmnist(argument: str, options: MedMnistOptions) -> RawTask:
         scale=raw.scale,
         cluster_name=raw.cluster_name,
     )
+
+
+def _copy_note(path: Path, known: MedMnistSet, size: int) -> str:
+    with path.open("rb") as file:
+        same = hashlib.file_digest(file, "md5").hexdigest() == known.md5[size]
+    return "" if same else ", not the published file"
 
 
 def download(known: MedMnistSet, size: int, options: MedMnistOptions) -> Path:

@@ -1,8 +1,8 @@
 """The 2D sets of MedMNIST v2 and MedMNIST+ (Yang et al., Scientific Data 2023, doi:10.1038/s41597-022-01721-8).
 
-Facts as published at https://zenodo.org/records/10519652 and in MedMNIST's own index: for each set its md5 at 28, 64, 128
-and 224 pixels, its class names in label order, and its licence. Which classes count as disease is our choice: cancers
-and precancers, any pathology on OCT and X-ray, and for diabetic retinopathy grade 2 and above (referable).
+Facts as published at https://zenodo.org/records/10519652 and in MedMNIST's own index: for each set its md5 at 28, 64,
+128 and 224 pixels, its class names in label order, and its licence. Which classes count as disease is our choice:
+cancers and precancers, any pathology on OCT and X-ray, and for diabetic retinopathy grade 2 and above (referable).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class MnistOptions(SourceOptions):
 
     path: Path | None = Field(default=None, description="a local mnist.npz, instead of the download")
     cache: Path | None = Field(default=None, description="folder of downloads (GALENIC_DATA, else ~/.cache/galenic)")
-    validation: int = Field(default=5000, ge=1, description="rows taken out of train for validation")
+    validation: int = Field(default=5000, ge=1, description="about how many rows of train become validation")
 
 
 def load_mnist(_: str, options: MnistOptions) -> RawTask:

@@ -3,8 +3,8 @@
     images  (n, height, width) or (n, height, width, channel) uint8
     labels  (n,), (n, 1) class indices, or (n, classes) of 0/1 for kind = "multi-label"
 
-Further arrays are used where they are there or named: class_names (classes,), and per split ids, masks, a cluster (patient,
-subject, lesion) and groups. Rows of a CSV join on the ids.
+Further arrays are used where they are there or named: class_names (classes,), and per split ids, masks, a cluster
+(patient, subject, lesion) and groups. Rows of a CSV join on the ids.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NpzOptions(SourceOptions):
 
 def load_npz(argument: str, options: NpzOptions) -> RawTask:
     """Read the file; nothing in it is executed."""
-    path = Path(argument)
+    path = Path(argument).expanduser()
     file = Npz(path)
     needed = [f"{name}_{key}" for name in FILE_NAMES.values() for key in ("images", options.labels_key)]
     file.require(needed, "{train,val,test}_images and {train,val,test}_" + options.labels_key)

@@ -1,8 +1,8 @@
 """Rows that stand on two sides of a split, and what is done about them.
 
-Two rows are the same where their raw bytes are, or where they share a cluster (one lesion, one subject). A pair of splits is
-counted by the rows of the later one, the one that judges: ``train_test`` is the number of test rows whose twin was trained on.
-Calibration rows are training rows and are not counted.
+Two rows are the same where their raw bytes are, or where they share a cluster (one lesion, one subject). A pair of
+splits is counted by the rows of the later one, the one that judges: ``train_test`` is the number of test rows whose
+twin was trained on. Calibration rows are training rows and are not counted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OverlapRule(StrEnum):
 def row_keys(inputs: np.ndarray) -> np.ndarray:
     """(n,) 16-byte hashes of the raw bytes of each row."""
     rows = np.ascontiguousarray(inputs).reshape(len(inputs), -1)
-    return np.array([hashlib.blake2b(row, digest_size=16).hexdigest() for row in rows])
+    return np.array([hashlib.blake2b(row.data, digest_size=16).hexdigest() for row in rows])
 
 
 def settle_overlap(
@@ -61,7 +61,7 @@ def settle_overlap(
     )
     if report.total and rule is OverlapRule.REFUSE:
         raise DataError(
-            f"{where}: {report.total} rows stand on two sides of a split ({report.by}): {'; '.join(examples)}",
+            f"{where}: rows stand on two sides of a split ({report.by}): {'; '.join(examples)}",
             "splits without overlap",
             'set overlap = "drop-train" to drop them from the side that does not judge, or split anew',
         )

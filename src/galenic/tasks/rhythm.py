@@ -8,8 +8,8 @@ breathing, muscle and mains noise:
     bigeminy              every second beat early, wide and tall, without a P wave
     tachycardia           regular, 100-150 a minute
 
-Waves, noise and resting rate belong to the subject, whose windows are not independent: subjects are the clusters. Window w
-of subject s depends on (seed, s, w) alone. Values are int16 in steps of 5 microvolts.
+Waves, noise and resting rate belong to the subject, whose windows are not independent: subjects are the clusters.
+Window w of subject s depends on (seed, s, w) alone. Values are int16 in steps of 5 microvolts.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ def make_window(subject: Subject, label: int, options: RhythmOptions, random: np
     slow = subject.wander_mv * np.sin(2 * np.pi * random.uniform(0.15, 0.4) * time_s + phase[0])
     mains = subject.mains_mv * np.sin(2 * np.pi * 50 * time_s + phase[1])
     signal_mv = clean + noise + (slow + mains)[:, None]
-    return np.clip(np.rint(signal_mv * STEPS_PER_MV), -32768, 32767).astype(np.int16)
+    steps: np.ndarray = np.clip(np.rint(signal_mv * STEPS_PER_MV), -32768, 32767)
+    return steps.astype(np.int16)
 
 
 def beat_waves(subject: Subject, beats: Beats, time_s: np.ndarray) -> np.ndarray:

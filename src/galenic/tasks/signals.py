@@ -4,7 +4,8 @@
     {train,val,test}_y        (n,) class indices
     {train,val,test}_subject  (n,) str, and any other column (activity, trial ...)
 
-Windows of one subject are not independent: subject is the cluster where it is there, so that no subject may stand on two sides.
+Windows of one subject are not independent: subject is the cluster where it is there, so that no subject may stand on
+two sides.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class SignalOptions(SourceOptions):
 
 def load_signals(argument: str, options: SignalOptions) -> RawTask:
     """Read the file; nothing in it is executed."""
-    path = Path(argument)
+    path = Path(argument).expanduser()
     file = Npz(path)
     file.require([f"{name}_{key}" for name in FILE_NAMES.values() for key in ("x", "y")], "{train,val,test}_x and _y")
     has_subject = "train_subject" in file

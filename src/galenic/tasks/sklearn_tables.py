@@ -1,5 +1,5 @@
-"""Two real data sets that come with scikit-learn: 8x8 digits (UCI, Alpaydin and Kaynak 1998) and the Wisconsin breast cancer
-table (UCI, Wolberg, Street and Mangasarian 1995). Both are split by a fixed stratified seed, 60 / 15 / 25 %.
+"""Two real data sets that come with scikit-learn: 8x8 digits (UCI, Alpaydin and Kaynak 1998) and the Wisconsin breast
+cancer table (UCI, Wolberg, Street and Mangasarian 1995). Both are split by a fixed stratified seed, 60 / 15 / 25 %.
 """
 
 from __future__ import annotations

@@ -103,9 +103,10 @@ class Source:
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "options"
+            wanted = first["msg"].lower().removeprefix("input should be ")
             raise InputError(
                 f"{self.form}: {name}={given.get(name)!r}",
-                f"{first['msg'].lower()} ({self.options.model_fields[name].description})",
+                f"{wanted} ({self.options.model_fields[name].description})",
                 f"correct {name}; `galenic tasks` lists the options",
             ) from error
 

@@ -40,7 +40,7 @@ class Checkpoint:
         """Write the state after ``len(losses)`` finished epochs."""
         tensors = {name: tensor.detach().contiguous().clone() for name, tensor in self._tensors()}
         for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).clone() for name, value in values.items()}
+            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous().clone() for name, value in values.items()}
         metadata = {"losses": json.dumps(list(losses))}
         write_atomic(self.path, lambda aside: save_file(tensors, aside, metadata=metadata))
 
@@ -61,11 +61,12 @@ class Checkpoint:
         with torch.no_grad():
             for name, tensor in self._tensors():
                 tensor.copy_(stored[name])
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in stored.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                state.setdefault(int(index), {})[key] = tensor
+                state.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], tensor)
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         return losses
 
@@ -74,6 +75,11 @@ class Checkpoint:
             yield from _named(prefix, module.state_dict(keep_vars=True))
         for index, callback in enumerate(self.callbacks):
             yield from _named(f"callback.{index}", callback.remembered)
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """In the parameter's memory format (channels last, say), which safetensors does not keep."""
+    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

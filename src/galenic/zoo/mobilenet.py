@@ -4,7 +4,8 @@
     gate(x)  = x * hard_sigmoid(W2 relu(W1 mean(x)))         squeeze and excitation, a quarter of the channels
 
 Parameters, multiply-accumulates and outputs equal timm's ``mobilenetv3_small_100`` and ``_large_100``, and with
-``width`` those of its narrower ones. Up to 40 px the stem's stride is 1. (batch, channel, height, width) -> (batch, outputs).
+``width`` those of its narrower ones. Up to 40 px the stem's stride is 1.
+Shapes: (batch, channel, height, width) -> (batch, outputs).
 """
 
 from __future__ import annotations

@@ -33,6 +33,12 @@ def build_py(name: str, input_shape: tuple[int, ...], outputs: int, **options: A
             f"a callable that takes the keywords input_shape, outputs{''.join(f', {key}' for key in options)}",
             "add those parameters to it",
         ) from error
+    except Exception as error:  # the code is not ours: it may raise anything
+        raise ModelError(
+            f"py:{name}, which stops with {type(error).__name__}: {error}",
+            f"an nn.Module for input_shape={input_shape} and outputs={outputs}",
+            "correct that callable, or give it options that fit",
+        ) from error
     if not isinstance(module, nn.Module):
         raise ModelError(f"py:{name}, which returns a {type(module).__name__}", "an nn.Module", "return the net itself")
     check_outputs(module, f"py:{name}", input_shape, outputs)
@@ -42,9 +48,9 @@ def build_py(name: str, input_shape: tuple[int, ...], outputs: int, **options: A
 def _find(module_name: str, attribute: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # besides not being there, a module may stop with anything while it is imported
         raise ModelError(
-            f"py:{module_name}:{attribute}, but importing {module_name} failed: {error}",
+            f"py:{module_name}:{attribute}, but importing {module_name} failed: {type(error).__name__}: {error}",
             "a module that Python can import",
             "install it, or name its folder in PYTHONPATH",
         ) from error

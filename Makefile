@@ -1,0 +1,55 @@
+# make demo    the demo's environment, then the main job on the built-in task
+# make test    the full environment, then every test
+# make env     the full environment (.venv)
+# make check   lint, format, types, import arrows
+SHELL := /bin/bash
+PYTHON ?= python3
+TORCH := torch==2.13.0
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo env test test-fast check format clean
+
+demo: .venv-demo/ready
+	.venv-demo/bin/galenic demo
+
+env: .venv/ready
+
+.venv-demo/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python $(PIP) $(TORCH) -e '.[forge]'
+	touch $@
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) $(TORCH) -e '.[all,dev]'
+	touch $@
+
+# A headless browser for the report's tests: Debian's Chromium and, by lock file, playwright-core.
+tests/browser/node_modules: tests/browser/package-lock.json
+	cd tests/browser && npm ci --silent --no-audit --no-fund
+	touch $@
+
+.PHONY: browser
+browser: tests/browser/node_modules
+	@command -v chromium > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; } \
+	  || { echo "Chromium is missing: install it (Debian: apt-get install chromium) and run again"; exit 1; }
+
+test: env browser
+	.venv/bin/python -m pytest -n 2 --dist loadfile
+
+test-fast: env
+	.venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+
+check: env
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: env
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv .venv-demo tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache

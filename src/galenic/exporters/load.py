@@ -1,0 +1,21 @@
+"""Every exporter, by the runtime that it writes for."""
+
+from __future__ import annotations
+
+from galenic.exporters import onnxruntime
+from galenic.exporters.exporter import Exporter
+from galenic.record.errors import RecipeError
+
+EXPORTERS: tuple[Exporter, ...] = (onnxruntime.EXPORTER,)
+
+
+def exporter_for(runtime: str) -> Exporter:
+    """The exporter that writes files for ``runtime``; RecipeError where there is none."""
+    for exporter in EXPORTERS:
+        if exporter.runtime == runtime:
+            return exporter
+    raise RecipeError(
+        given=f"the runtime '{runtime}', which no exporter writes for",
+        expected=f"one of {', '.join(exporter.runtime for exporter in EXPORTERS)}",
+        todo="correct the name of the runtime",
+    )

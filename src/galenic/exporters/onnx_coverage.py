@@ -1,0 +1,53 @@
+"""Which layers of a QDQ file ONNX Runtime really computes on integers: counted in the graph that it makes of it.
+
+A layer between Q and DQ nodes is only integer if the runtime fuses them; where it does not, it computes in float.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from galenic.exporters.onnx_graph import weighted_nodes
+from galenic.record.artifact import IntegerOps
+
+INTEGER_OPS = frozenset(
+    {"QLinearConv", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "ConvInteger"}
+)
+FUSED_NAME = re.compile(r"_token_\d+$")  # what the runtime adds to a node's name when it fuses it
+FATAL_ONLY = 4
+
+
+def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> IntegerOps:
+    """Integer and floating convolutions and dense layers of ``quantized``, made from the float ``graph``.
+
+    ``keep`` are the layers that are meant to stay float; all others are expected to be integer.
+    """
+    layers = [node.name for node in weighted_nodes(graph.graph)]
+    integer = {FUSED_NAME.sub("", node.name) for node in optimised(quantized).graph.node if node.op_type in INTEGER_OPS}
+    floating = tuple(layer for layer in layers if layer not in integer)
+    return IntegerOps(
+        integer=len(layers) - len(floating),
+        floating=len(floating),
+        expected=len(layers) - len(keep),
+        left_float=floating,
+    )
+
+
+def optimised(quantized: bytes) -> ModelProto:
+    """The graph that ONNX Runtime makes of a file on this machine."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory(prefix="galenic-optimised-") as folder:
+        path = Path(folder) / "optimised.onnx"
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = FATAL_ONLY
+        options.intra_op_num_threads = 1
+        onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"])
+        return onnx.load(path)

@@ -1,0 +1,67 @@
+"""Views are the same every time, and each augmentation does what its numbers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from galenic.record.preprocessing import Modality
+from galenic.record.training import Flips
+from galenic.training.augment import PARAMETERS, Views, image_view, signal_view, table_view
+
+NEUTRAL = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5]])
+
+
+def image() -> torch.Tensor:
+    return torch.arange(12.0).reshape(1, 1, 3, 4)
+
+
+def test_neutral_numbers_leave_an_image_as_it_is() -> None:
+    assert torch.allclose(image_view(image(), NEUTRAL), image(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("column", "axis"), [(0, 3), (1, 2)])
+def test_flips_are_exact(column: int, axis: int) -> None:
+    parameters = NEUTRAL.clone()
+    parameters[0, column] = 0.9
+    assert torch.allclose(image_view(image(), parameters), image().flip(axis), atol=1e-5)
+
+
+def test_gain_and_circular_shift_of_a_signal_by_hand() -> None:
+    signal = torch.tensor([[[1.0, 2.0, 3.0, 4.0] * 25]])
+    parameters = torch.tensor([[1.0, 1.0, 0.3, 0, 0, 0]])  # gain 1.10, shift by 6 of 100 samples
+    changed = signal_view(signal, parameters)
+    noise = changed - 1.1 * signal.roll(6, dims=2)
+    assert 0.03 < noise.std() < 0.07
+    assert noise.abs().max() < 0.3
+
+
+def test_noise_is_the_same_for_the_same_numbers_and_differs_otherwise() -> None:
+    rows = torch.zeros(2, 50)
+    parameters = torch.tensor([[0.2, 0, 0, 0, 0, 0], [0.7, 0, 0, 0, 0, 0]])
+    first, second = table_view(rows, parameters)
+    assert torch.equal(table_view(rows, parameters)[0], first)
+    assert not torch.equal(first, second)
+
+
+def test_views_cycle_and_are_reproducible() -> None:
+    views = Views(Modality.IMAGE, 5, seed=1, count=3, augment=True, flips=Flips.BOTH)
+    assert [views.of_epoch(epoch) for epoch in range(5)] == [0, 1, 2, 0, 1]
+    assert views.parameters(1).shape == (5, PARAMETERS)
+    np.testing.assert_array_equal(views.parameters(1), views.parameters(1))
+    assert not np.array_equal(views.parameters(0), views.parameters(1))
+
+
+def test_a_view_that_is_not_flipped_has_zeros_there() -> None:
+    parameters = Views(Modality.IMAGE, 64, 0, None, True, Flips.HORIZONTAL).parameters(0)
+    assert parameters[:, 0].max() > 0.5
+    assert not parameters[:, 1].any()
+    assert not Views(Modality.IMAGE, 64, 0, None, True, Flips.NONE).parameters(0)[:, :2].any()
+
+
+def test_without_augmentation_there_is_one_view() -> None:
+    views = Views(Modality.TABLE, 2, 0, None, False, Flips.NONE)
+    rows = torch.ones(2, 3)
+    assert views.of_epoch(7) == 0
+    assert torch.equal(views.apply(rows, torch.from_numpy(views.parameters(0))), rows)
