@@ -74,4 +74,14 @@ def test_the_colour_scale_holds_every_latency(passing: Report) -> None:
 def test_one_file_alone_has_a_scale_too(passing: Report) -> None:
     only = passing.candidates[-1:]
     assert frontier_figure(passing.model_copy(update={"candidates": only})) is not None
-    assert len(latency_scale(only).ticks) == 1
+    ((left, label),) = latency_scale(only).ticks
+    assert (left, label) == (50, "0.385 ms")
+
+
+def test_marks_that_cover_each_other_share_a_label(passing: Report) -> None:
+    first, second, *others = passing.candidates
+    twin = second.model_copy(update={"size_bytes": first.size_bytes, "validation": first.validation})
+    figure = frontier_figure(passing.model_copy(update={"candidates": (first, twin, *others)}))
+    assert figure is not None
+    labels = [text.replace("\N{NO-BREAK SPACE}", "") for text in figure["data"][1]["text"]]
+    assert labels == ["<b>0, 1</b>", "", "<b>2</b>", "<b>3</b>", "<b>4</b>", "<b>5</b>"]

@@ -28,7 +28,14 @@ def test_size(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0213, "0.021 ms"), (0.344, "0.344 ms"), (4.87, "4.87 ms"), (35.52, "35.5 ms"), (2500, "2,500 ms")],
+    [
+        (0.02134, "21.3 µs"),
+        (0, "0.000 ms"),
+        (0.344, "0.344 ms"),
+        (4.87, "4.87 ms"),
+        (35.52, "35.5 ms"),
+        (2500, "2,500 ms"),
+    ],
 )
 def test_milliseconds(value: float, text: str) -> None:
     assert numbers.milliseconds(value) == text

@@ -46,7 +46,15 @@ def test_other_verdicts(sample: ModuleType) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(passing: Report, width: int) -> None:
-    assert max(len(line.rstrip()) for line in shown(passing, width).splitlines()) <= width
+    text = shown(passing, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert ("integer layers" in text) is (width >= 110)
+
+
+def test_nothing_is_cut_off_at_80_columns(passing: Report) -> None:
+    text = shown(passing, 80)
+    for part in ("0.955–0.967", "p90 0.385 ms", "−2.9 to +0.5", "✓ Pass"):
+        assert part in text
 
 
 def test_markup_in_a_name_is_text(sample: ModuleType) -> None:

@@ -133,7 +133,7 @@ def release_logits(model: ModelProto) -> None:
 
 
 def make_lean(model: ModelProto) -> None:
-    """Take out bytes that say nothing, in place: the zero points of biases, which are 0, and the long names of Q and DQ.
+    """Take out bytes that say nothing, in place: the zero points of biases, which are 0, and long names of Q and DQ.
 
     This is up to a fifth of the file of a small net. The zero points of weights stay: without them nothing is fused.
     """

@@ -40,9 +40,11 @@ def latency_scale(candidates: Sequence[Candidate]) -> LatencyScale:
     """A little wider than the p90 of the fastest and of the slowest file."""
     times = [candidate.latency_ms.p90 for candidate in candidates]
     low, high = _logarithm(min(times)) - 0.05, _logarithm(max(times)) + 0.05
-    round_values = _round_values(10**low, 10**high) or [float(f"{max(times):.2g}")]
-    places = (((_logarithm(value) - low) / (high - low) * 100, f"{value:g} ms") for value in round_values)
-    return LatencyScale(low, high, tuple((round(left, 2), label) for left, label in places if 0 <= left <= 100))
+    marked = _round_values(10**low, 10**high)
+    if len(marked) < 2:
+        marked = sorted({min(times), max(times)})
+    ticks = tuple((round((_logarithm(t) - low) / (high - low) * 100, 2), plain(milliseconds(t))) for t in marked)
+    return LatencyScale(low, high, ticks)
 
 
 def _logarithm(milliseconds: float) -> float:
@@ -116,7 +118,7 @@ def _scatter(points: list[dict[str, Any]], scale: LatencyScale) -> dict[str, Any
         "name": "files",
         "x": [p["x"] for p in points],
         "y": [p["y"] for p in points],
-        "text": [f"\N{NO-BREAK SPACE}<b>{step}</b>" for step in range(len(points))],
+        "text": [f"\N{NO-BREAK SPACE}<b>{label}</b>" if label else "" for label in _labels(points)],
         "textposition": "middle right",
         "hovertext": [p["hover"] for p in points],
         "hoverinfo": "text",
@@ -140,6 +142,13 @@ def _scatter(points: list[dict[str, Any]], scale: LatencyScale) -> dict[str, Any
     }
 
 
+def _labels(points: list[dict[str, Any]]) -> list[str]:
+    """Each mark's step; where marks cover each other, the first one bears all their steps."""
+    places = [(point["x"], point["y"]) for point in points]
+    steps = {place: ", ".join(str(i) for i, other in enumerate(places) if other == place) for place in places}
+    return [steps.pop(place, "") for place in places]
+
+
 def _layout(points: list[dict[str, Any]], metric: str) -> dict[str, Any]:
     sizes = [p["x"] for p in points]
     low, high = min(sizes) / 1.8, max(sizes) * 1.8
@@ -151,7 +160,7 @@ def _layout(points: list[dict[str, Any]], metric: str) -> dict[str, Any]:
             "title": {"text": "file size (logarithmic)", "standoff": 8},
             "range": [math.log10(low), math.log10(high)],
             "tickvals": ticks,
-            "ticktext": [_plain_size(tick) for tick in ticks],
+            "ticktext": [plain(size(tick)) for tick in ticks],
             "zeroline": False,
         },
         "yaxis": {
@@ -177,7 +186,7 @@ def _round_values(low: float, high: float) -> list[float]:
     return [value for base, value in inside if base == 1 or len(inside) <= 7]
 
 
-def _plain_size(tick: float) -> str:
-    """``200000`` -> ``200 KB``: a round size without decimals."""
-    number, unit = size(tick).split(" ")
+def plain(quantity: str) -> str:
+    """``200.0 KB`` -> ``200 KB``: no zeros behind the point."""
+    number, unit = quantity.split(" ")
     return f"{float(number.replace(',', '')):g} {unit}"

@@ -72,8 +72,10 @@ def size(size_bytes: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """``0.4213`` -> ``0.421 ms``, ``35.52`` -> ``35.5 ms``, with three significant digits."""
-    return f"{_three_digits(value)} ms" if math.isfinite(value) else MISSING
+    """``0.4213`` -> ``0.421 ms``, ``0.0166`` -> ``16.6 µs``, with three significant digits."""
+    if not math.isfinite(value):
+        return MISSING
+    return f"{_three_digits(value * 1000)} µs" if 0 < value < 0.09995 else f"{_three_digits(value)} ms"
 
 
 def megabytes(value: float) -> str:

@@ -23,6 +23,9 @@ from galenic.reporting.numbers import (
     size,
 )
 
+WIDE = 110
+"""Columns from which a terminal also shows accuracy, memory and integer layers."""
+
 _STYLES = {words.Tone.PASS: "bold green", words.Tone.FAIL: "bold red", words.Tone.UNSURE: "bold yellow"}
 
 
@@ -35,7 +38,7 @@ def print_summary(report: Report, console: Console, files: Sequence[Path] = ()) 
     console.print(Text(words.file_sentence(report)))
     if budget is not None:
         console.print(_badge(budget))
-    console.print(_chain(report))
+    console.print(_chain(report, wide=console.width >= WIDE))
     if report.gate.checks:
         console.print(_checks(report))
     if report.budget is not None and report.budget.checks:
@@ -62,23 +65,24 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _chain(report: Report) -> Table:
+def _chain(report: Report, wide: bool) -> Table:
     """Validation for every file, so that they compare; the test set for the two that the gate read it for."""
-    columns = ("size", "AUC", "accuracy", "test AUC", "p50", "p90", "memory", "integer layers")
-    table = _table("The chain (AUC and accuracy on validation)", "step", *columns)
+    more = ("accuracy", "peak memory", "integer layers") if wide else ()
+    columns = ("size", "AUC", "test AUC", "latency", *more)
+    table = _table("The chain, on validation and (for two) on the test set", "step", *columns)
+    table.columns[0].min_width = 20
     for candidate in report.candidates:
         chosen = candidate.id == report.chosen
         cells = [
             f"★ {candidate.title}" if chosen else candidate.title,
             size(candidate.size_bytes),
             _metric(candidate.validation, "auc"),
-            _metric(candidate.validation, "accuracy"),
             _metric(words.test_metrics(report, candidate), "auc"),
-            milliseconds(candidate.latency_ms.p50),
-            milliseconds(candidate.latency_ms.p90),
-            megabytes(candidate.memory_peak_mb),
-            words.integer_layers(candidate.integer_ops),
+            f"{milliseconds(candidate.latency_ms.p50)}\np90 {milliseconds(candidate.latency_ms.p90)}",
         ]
+        if wide:
+            cells += [_metric(candidate.validation, "accuracy"), megabytes(candidate.memory_peak_mb)]
+            cells.append(words.integer_layers(candidate.integer_ops))
         table.add_row(*map(Text, cells), style="bold" if chosen else None)
     return table
 
@@ -107,7 +111,7 @@ def _checks(report: Report) -> Table:
 
 def _budget(report: Report) -> Table:
     assert report.budget is not None
-    table = _table(f"The budget of {report.budget.profile}", "limit", "allowed", "found", "status", "measured on")
+    table = _table(f"Device budget: {report.budget.profile}", "limit", "allowed", "found", "status", "measured on")
     for check in report.budget.checks:
         table.add_row(
             Text(check.quantity),

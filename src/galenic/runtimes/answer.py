@@ -44,12 +44,12 @@ def run_raw(
     Raises:
         DataError: a row is not what the preprocessing is about; it names the row's number in ``raw``.
     """
+    if len(raw) == 0:
+        return np.zeros((0, len(session.artifact.classes)), np.float32)
     check_raw(session.artifact.preprocessing, raw)
     parts = []
     for start in range(0, len(raw), batch_rows):
         parts.append(session.run(prepare(session, raw[start : start + batch_rows])))
         if told is not None:
             told(min(start + batch_rows, len(raw)))
-    if not parts:
-        return np.zeros((0, len(session.artifact.classes)), np.float32)
     return np.concatenate(parts)

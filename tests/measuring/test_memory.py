@@ -1,0 +1,63 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from galenic.measuring.memory import measure_memory
+from galenic.measuring.memory_child import resident_mb
+from galenic.record.errors import ModelError
+
+
+def test_a_child_answers_and_says_what_it_took(artifact):
+    found = measure_memory(artifact, np.zeros((2, 2), np.float32))
+    assert 10 < found.baseline_mb < found.peak_mb < 1000
+
+
+def test_a_heavier_file_takes_about_its_weight_more(artifact, tmp_path):
+    light = measure_memory(artifact, np.zeros((1, 2), np.float32))
+    model = onnx.load(artifact.path)
+    weight = np.ones((5_000_000, 2), np.float32)  # 40 MB
+    model.graph.initializer.append(numpy_helper.from_array(weight, "heavy"))
+    model.graph.node.insert(0, helper.make_node("ReduceMax", ["heavy", "axes"], ["most"], keepdims=1))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 1]), "axes"))
+    model.graph.node[1].output[0] = "dense"
+    model.graph.node.append(helper.make_node("Mul", ["dense", "most"], ["logits"]))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]))
+    data = model.SerializeToString()
+    artifact.path.write_bytes(data)
+    import hashlib
+
+    heavy = artifact.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)})
+    assert measure_memory(heavy, np.zeros((1, 2), np.float32)).peak_mb > light.peak_mb + 40
+
+
+def test_a_child_that_cannot_load_the_file_says_why(artifact):
+    changed = artifact.model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(ModelError, match=r"could not load .*has changed"):
+        measure_memory(changed, np.zeros((1, 2), np.float32))
+
+
+def test_this_process_grows_by_what_it_takes():
+    before = resident_mb("VmRSS")
+    taken = np.ones(30_000_000 // 8)
+    assert 25 < resident_mb("VmRSS") - before < 60
+    assert resident_mb("VmHWM") >= before + taken.nbytes / 1e6 * 0.8
+
+
+def test_the_peak_is_the_childs_own_and_not_its_parents(artifact):
+    # A parent of 300 MB starts the child; getrusage in the child would say at least 300 MB.
+    code = (
+        "import json, sys, numpy as np\n"
+        "from galenic.measuring.memory import measure_memory\n"
+        "from galenic.record.artifact import Artifact\n"
+        "big = np.ones(300_000_000 // 8)\n"
+        "artifact = Artifact.model_validate(json.load(sys.stdin))\n"
+        "print(measure_memory(artifact, np.zeros((1, 2), np.float32)).peak_mb)"
+    )
+    order = json.dumps(artifact.model_dump(mode="json"))
+    said = subprocess.run([sys.executable, "-c", code], input=order, capture_output=True, text=True, check=True)
+    assert float(said.stdout) < 250
