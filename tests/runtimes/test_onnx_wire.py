@@ -62,7 +62,7 @@ def test_every_other_way_to_a_tensor_is_walked():
 
 def test_what_is_no_message_is_an_error():
     for data in (b"\x0a", b"\x0a\x05abc", b"\xff" * 12, b"\x0b", b"\x09\x00"):
-        with pytest.raises(ValueError, match="number|field|wire"):
+        with pytest.raises(ValueError, match=r"number|field|wire"):
             external_tensors(data)
 
 

@@ -39,3 +39,7 @@ def main() -> None:
             raise
         show_internal_error(error)
         sys.exit(ExitCode.INTERNAL)
+
+
+if __name__ == "__main__":
+    main()

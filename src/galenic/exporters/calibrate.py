@@ -37,7 +37,8 @@ def find_ranges(graph: ModelProto, rows: np.ndarray, observer: Observer) -> dict
     for values in _batches(run, rows, batch):
         for name, value in values.items():
             low, high = extremes.get(name, (np.inf, -np.inf))
-            extremes[name] = (min(low, float(value.min())), max(high, float(value.max())))
+            # numpy's minimum, unlike Python's min, keeps a NaN
+            extremes[name] = (float(np.minimum(low, value.min())), float(np.maximum(high, value.max())))
     _check_finite(extremes)
     if observer is Observer.MIN_MAX:
         return extremes

@@ -3,7 +3,7 @@
     counts (bins,) over equal bins of [low, high], which are the smallest and the largest value seen
 
 percentile  cut at most a tail share of the values on each side (Wu et al. 2020, arXiv:2004.09602).
-entropy     among ranges k * [low, high] take the one whose quantized histogram Q is nearest to the clipped one P:
+entropy     among [max(low, -t), min(high, t)] take the one whose quantized histogram Q is nearest to the clipped P:
             KL(P || Q) = sum P log(P / Q)       (Migacz, GTC 2017, 8-bit inference with TensorRT)
             P has what lies outside moved to its end bins; Q is P before that, averaged per level over its non-empty
             bins. Zero is exact on every grid, so its bin (half of what a ReLU gives) counts no more than the next one.
@@ -33,20 +33,22 @@ def percentile_range(counts: np.ndarray, low: float, high: float, percentile: fl
 
 
 def entropy_range(counts: np.ndarray, low: float, high: float, levels: int = LEVELS) -> Range:
-    """The range k * [low, high], 0 inside, with the least KL(P || Q)."""
+    """The range [max(low, -t), min(high, t)] of at least ``levels`` bins with the least KL(P || Q)."""
     width = (high - low) / len(counts)
     if width <= 0:
         return low, high
     counts = without_zeros(counts, low, width)
-    best, least = (low, high), np.inf
-    for kept in range(levels, len(counts) + 1, ENTROPY_STEP):
-        share = kept / len(counts)
-        first = round((min(low, 0.0) * share - low) / width)
-        first = min(max(first, 0), len(counts) - kept)
-        divergence = clipped_divergence(counts, first, first + kept, levels)
+    best, least = (0, len(counts)), np.inf
+    for step in range(len(counts) // ENTROPY_STEP):
+        t = max(-low, high) - step * ENTROPY_STEP * width
+        first = max(round((-t - low) / width), 0)
+        last = min(round((t - low) / width), len(counts))
+        if last - first < levels:
+            break
+        divergence = clipped_divergence(counts, first, last, levels)
         if divergence < least:
-            best, least = (low + first * width, low + (first + kept) * width), divergence
-    return best
+            best, least = (first, last), divergence
+    return low + best[0] * width, low + best[1] * width
 
 
 def without_zeros(counts: np.ndarray, low: float, width: float) -> np.ndarray:

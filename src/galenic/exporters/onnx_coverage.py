@@ -21,6 +21,9 @@ INTEGER_OPS = frozenset(
 )
 FUSED_NAME = re.compile(r"_token_\d+$")  # what the runtime adds to a node's name when it fuses it
 FATAL_ONLY = 4
+# ONNX Runtime quantizes a float layer's weights itself where Q and DQ stand around it: it is no float layer then.
+# The session that loads a file with kept layers turns this off too (galenic.runtimes.onnxruntime).
+KEEPS_FLOAT = ("optimization.disable_specified_optimizers", "WeightBiasQuantization")
 
 
 def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> IntegerOps:
@@ -29,7 +32,8 @@ def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> I
     ``keep`` are the layers that are meant to stay float; all others are expected to be integer.
     """
     layers = [node.name for node in weighted_nodes(graph.graph)]
-    integer = {FUSED_NAME.sub("", node.name) for node in optimised(quantized).graph.node if node.op_type in INTEGER_OPS}
+    nodes = optimised(quantized, bool(keep)).graph.node
+    integer = {FUSED_NAME.sub("", node.name) for node in nodes if node.op_type in INTEGER_OPS}
     floating = tuple(layer for layer in layers if layer not in integer)
     return IntegerOps(
         integer=len(layers) - len(floating),
@@ -39,8 +43,8 @@ def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> I
     )
 
 
-def optimised(quantized: bytes) -> ModelProto:
-    """The graph that ONNX Runtime makes of a file on this machine."""
+def optimised(quantized: bytes, keeps_float: bool = False) -> ModelProto:
+    """The graph that ONNX Runtime makes of a file on this machine, as a Session would load it."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory(prefix="galenic-optimised-") as folder:
@@ -49,5 +53,7 @@ def optimised(quantized: bytes) -> ModelProto:
         options.optimized_model_filepath = str(path)
         options.log_severity_level = FATAL_ONLY
         options.intra_op_num_threads = 1
+        if keeps_float:
+            options.add_session_config_entry(*KEEPS_FLOAT)
         onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"])
         return onnx.load(path)

@@ -51,6 +51,7 @@ QUANTIZED_OPS = (
 )
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 LEVELS = 255
+PLACEHOLDER: Range = (0.0, 1.0)
 SHORT_SUFFIXES = {"_QuantizeLinear_Output": ":q", "_DequantizeLinear_Output": ":dq"}
 
 
@@ -62,7 +63,7 @@ def to_qdq(
     Args:
         graph: named by modules (``onnx_graph.to_graph``); not changed.
         rule: whether weights have a scale per channel.
-        ranges: (low, high) of each activation; those of ``points`` take their place.
+        ranges: (low, high) of each activation, by its name; not read where there are ``points``.
         points: scales and zero points that are given and not to be found; empty where everything is found.
         keep: the names of the nodes that stay float.
     """
@@ -73,6 +74,9 @@ def to_qdq(
     prepared = ModelProto()
     prepared.CopyFrom(graph)
     add_pre_process_metadata(prepared)  # what the quantizer would do first (folding batch norm) has been done
+    if points:  # every tensor needs some range, also those that will have no Q of their own
+        tensors = {INPUT} | {tensor for node in graph.graph.node for tensor in node.output}
+        ranges = dict.fromkeys(sorted(tensors), PLACEHOLDER)
     ranges = ranges | {point.tensor: _range_of(point) for point in points if point.role is not TensorRole.WEIGHT}
     data = {name: (np.array(low, np.float32), np.array(high, np.float32)) for name, (low, high) in ranges.items()}
     with tempfile.TemporaryDirectory(prefix="galenic-qdq-") as folder:
@@ -93,6 +97,7 @@ def to_qdq(
         )
         quantized = onnx.load(made)
     release_logits(quantized)
+    _check_all_given(read_points(graph, quantized), points)
     return quantized
 
 
@@ -200,6 +205,18 @@ def _overrides(graph: ModelProto, points: Sequence[QuantPoint]) -> dict[str, lis
             entries[0]["axis"] = point.axis
         overrides[weights[point.tensor] if is_weight else point.tensor] = entries
     return overrides
+
+
+def _check_all_given(found: Sequence[QuantPoint], given: Sequence[QuantPoint]) -> None:
+    """ModelError where points are given, but not those, and only those, that the graph needs."""
+    needed, known = ({(point.tensor, point.role) for point in some} for some in (found, given))
+    if given and needed != known:
+        tensor, role = sorted(needed ^ known)[0]
+        raise ModelError(
+            given=f"quantization points {'without' if (tensor, role) in needed else 'with'} the {role} of {tensor}",
+            expected=f"the {len(needed)} points that this model's integer layers need",
+            todo="quantize this model anew",
+        )
 
 
 def _range_of(point: QuantPoint) -> Range:

@@ -27,6 +27,7 @@ def write_whole(path: Path, data: bytes) -> str:
             os.fsync(file.fileno())
         aside.chmod(0o644)
         aside.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise StoreError(
             given=f"{path} could not be written ({error.strerror or error})",
@@ -37,3 +38,12 @@ def write_whole(path: Path, data: bytes) -> str:
         if aside is not None:
             aside.unlink(missing_ok=True)
     return hashlib.sha256(data).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

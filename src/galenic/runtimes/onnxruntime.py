@@ -109,6 +109,9 @@ def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
     options.log_severity_level = FATAL_ONLY
     # Threads that spin between two answers take power and the other core's time for nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if artifact.quant is not None and artifact.quant.stays_float:
+        # Else ONNX Runtime quantizes, on its own, a float layer's weights where Q and DQ stand around it.
+        options.add_session_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")
     try:
         session = onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
     except Exception as error:  # its errors share no base class but Exception

@@ -19,10 +19,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     """Let ``write`` fill a file beside ``path``, then put it in ``path``'s place in one step.
 
-    A kill or a full disk at any moment leaves what was at ``path`` before.
+    A kill or a full disk at any moment leaves what was at ``path`` before. ``durable`` also waits until the disk has it,
+    so that a power cut does; what can be made again (a checkpoint of every epoch) need not wait for that.
 
     Raises:
         StoreError: the disk is full, read-only or otherwise refuses.
@@ -34,17 +35,22 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         aside = Path(name)
         try:
             write(aside)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
+            if durable:
+                _flush(aside)
             aside.chmod(0o644)
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if durable:
+            _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

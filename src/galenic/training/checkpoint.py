@@ -42,7 +42,7 @@ class Checkpoint:
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous().clone() for name, value in values.items()}
         metadata = {"losses": json.dumps(list(losses))}
-        write_atomic(self.path, lambda aside: save_file(tensors, aside, metadata=metadata))
+        write_atomic(self.path, lambda aside: save_file(tensors, aside, metadata=metadata), durable=False)
 
     def load(self) -> list[float]:
         """Restore the state and return the mean loss of each finished epoch; [] where there is no checkpoint."""

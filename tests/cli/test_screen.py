@@ -1,0 +1,19 @@
+"""Progress without a terminal is one line when a piece of work is done."""
+
+from __future__ import annotations
+
+from galenic.cli.screen import Bars, show_error
+from galenic.record.errors import DataError
+
+
+def test_without_a_terminal_only_finished_work_is_told(capsys) -> None:
+    with Bars() as bars:
+        bars("training", 0, 2)
+        bars("training", 1, 2, "loss 0.5")
+        bars("training", 2, 2, "loss 0.4")
+    assert capsys.readouterr().err.splitlines() == ["done: training loss 0.4"]
+
+
+def test_brackets_in_what_was_given_are_shown_as_they_are(capsys) -> None:
+    show_error(DataError("row [3] of [bold]x[/bold]", "a row", "mend it"))
+    assert "row [3] of [bold]x[/bold]" in capsys.readouterr().err

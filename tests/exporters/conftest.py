@@ -1,0 +1,78 @@
+"""Small models whose numbers are known, and one of the zoo."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from galenic.record.model import ModelSpec
+from galenic.record.preprocessing import Modality, Preprocessing
+from galenic.record.quant import QuantRule, QuantSpec
+from galenic.zoo.model import Model
+
+RANKS = {1: Modality.TABLE, 2: Modality.SIGNAL, 3: Modality.IMAGE}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def wrap() -> Callable[..., Model]:
+    """A module as a Model at rest, with batch norm that has seen data, INT8 where a rule is given."""
+
+    def make(module: nn.Module, input_shape: tuple[int, ...], outputs: int, rule: QuantRule | None = None) -> Model:
+        torch.manual_seed(0)
+        module.train()
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                part.momentum = 0.5
+        with torch.no_grad():
+            for _ in range(6):
+                module(torch.randn(16, *input_shape))
+        spec = ModelSpec(architecture="made here", input_shape=input_shape, outputs=outputs)
+        return Model(module.eval(), spec, ("made here",), None if rule is None else QuantSpec(rule=rule))
+
+    return make
+
+
+@pytest.fixture
+def ends() -> Callable[[Model], dict]:
+    """The preprocessing (which changes nothing) and the classes that a model's file needs."""
+
+    def make(model: Model) -> dict:
+        shape = model.spec.input_shape
+        preprocessing = Preprocessing(
+            modality=RANKS[len(shape)],
+            raw_shape=(*shape[1:], shape[0]),
+            scale=1.0,
+            mean=(0.0,) * shape[0],
+            std=(1.0,) * shape[0],
+        )
+        return {"preprocessing": preprocessing, "classes": tuple(f"class {n}" for n in range(model.spec.outputs))}
+
+    return make
+
+
+@pytest.fixture
+def rows() -> Callable[..., np.ndarray]:
+    """Seeded normal inputs."""
+    return lambda n, shape, seed=1: np.random.default_rng(seed).normal(size=(n, *shape)).astype(np.float32)
+
+
+@pytest.fixture
+def known() -> nn.Sequential:
+    """x -> relu(W0 x) -> W2 (.) with weights that one can compute with."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 3))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, -2.0], [0.5, 0.25]]))
+        net[0].bias.copy_(torch.tensor([0.0, 0.5]))
+        net[2].weight.copy_(torch.tensor([[1.0, 0.0], [0.25, -4.0], [-0.5, 2.0]]))
+        net[2].bias.copy_(torch.tensor([0.0, 1.0, -1.0]))
+    return net

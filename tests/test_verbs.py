@@ -1,0 +1,40 @@
+"""The README's script, on a small built-in task: every verb once, the file run in its own runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import galenic as gx
+from galenic.record.errors import ModelError
+from galenic.store.ledger import Ledger
+
+CONFIG = dict(epochs=2, learning_rate=3e-3, flips="none", precision="float32", memory_format="contiguous")
+
+
+def test_from_a_task_to_a_verdict(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GALENIC_STORE", str(tmp_path / "store"))
+    config = gx.TrainingConfig(**CONFIG)
+    task = gx.load_task("digits")
+    teacher = gx.train(gx.build("resnet8", task), task, config)
+    student = gx.distill(
+        gx.build("resnet8", task, options={"width": 0.5}), task, teacher, gx.methods.SoftTarget(views=1), config
+    )
+    int8 = gx.quantize(student, task, gx.methods.StaticInt8())
+    file = gx.export(int8, "onnxruntime", tmp_path / "digits.onnx")
+    assert file.integer_ops is not None
+    assert file.integer_ops.floating == 0
+    assert gx.measure(file, task).latency.p90 > 0
+    verdict = gx.gate(gx.predict(file, task), gx.predict(teacher, task), gx.Margins(accuracy=0.9))
+    assert verdict.verdict is gx.Verdict.PASS
+    assert verdict.artifact_sha256 == file.sha256
+    reads = Ledger(tmp_path / "store" / "ledger.jsonl").reads(task.split_hashes["test"])
+    assert [read.purpose for read in reads] == ["predict", "predict"]
+
+
+def test_a_model_without_a_task_cannot_be_exported(tmp_path: Path) -> None:
+    from galenic.zoo.build import build
+
+    with pytest.raises(ModelError, match="without a task"):
+        gx.export(build("resnet8", (1, 8, 8), 2), "onnxruntime", tmp_path / "m.onnx")
