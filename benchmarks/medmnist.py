@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from result import chosen, metric_over_seeds, spread_over_seeds, write
-
 from galenic.cli.screen import Bars
 from galenic.pipeline.recipes import load_recipe
 from galenic.pipeline.run import compress
 from galenic.record.report import Report
 from galenic.store.stages import Store
+from result import chosen, metric_over_seeds, spread_over_seeds, write
 
 SEEDS = (0, 1, 2)
 SETS = {

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from result import chosen, figure, metric_over_seeds, spread_over_seeds, write
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -28,6 +27,7 @@ from galenic.stats.proportions import wilson
 from galenic.store.ledger import Ledger, Read
 from galenic.store.stages import Store
 from galenic.tasks.load import load_task
+from result import chosen, figure, metric_over_seeds, spread_over_seeds, write
 
 SEEDS = (0, 1, 2)
 STORE = Store(Path("runs"))
@@ -49,7 +49,8 @@ def main() -> None:
     }
     figures |= rules(recipe)
     details = [
-        {"seed": r.run.seed, "verdict": r.gate.verdict.value, "reasons": [c.reason for c in r.gate.checks]} for r in reports
+        {"seed": r.run.seed, "verdict": r.gate.verdict.value, "reasons": [c.reason for c in r.gate.checks]}
+        for r in reports
     ]
     write("sisfall", "SisFall, peak windows (sisfall)", started, figures, details)
 

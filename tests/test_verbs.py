@@ -10,16 +10,15 @@ import galenic as gx
 from galenic.record.errors import ModelError
 from galenic.store.ledger import Ledger
 
-CONFIG = dict(epochs=2, learning_rate=3e-3, flips="none", precision="float32", memory_format="contiguous")
+CONFIG = gx.TrainingConfig(epochs=2, learning_rate=3e-3, flips="none", precision="float32", memory_format="contiguous")
 
 
 def test_from_a_task_to_a_verdict(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("GALENIC_STORE", str(tmp_path / "store"))
-    config = gx.TrainingConfig(**CONFIG)
     task = gx.load_task("digits")
-    teacher = gx.train(gx.build("resnet8", task), task, config)
+    teacher = gx.train(gx.build("resnet8", task), task, CONFIG)
     student = gx.distill(
-        gx.build("resnet8", task, options={"width": 0.5}), task, teacher, gx.methods.SoftTarget(views=1), config
+        gx.build("resnet8", task, options={"width": 0.5}), task, teacher, gx.methods.SoftTarget(views=1), CONFIG
     )
     int8 = gx.quantize(student, task, gx.methods.StaticInt8())
     file = gx.export(int8, "onnxruntime", tmp_path / "digits.onnx")

@@ -50,7 +50,7 @@ class Trained:
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
-    quantizes: ClassVar[bool] = False
+    rule: ClassVar[None] = None
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         return [train_together([self], model, bench)]  # type: ignore[list-item]
@@ -160,7 +160,7 @@ class ToBudget:
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
-    quantizes: ClassVar[bool] = False
+    rule: ClassVar[None] = None
 
     def __init__(self, budget: float) -> None:
         self.budget = budget

@@ -191,7 +191,10 @@ def test_a_file_is_a_reference_and_a_teacher(outcome: Outcome, tmp_path: Path, s
 def test_a_reference_with_another_number_of_classes_is_refused(outcome: Outcome, tmp_path: Path) -> None:
     reference = outcome.folder / "files" / "reference.onnx"
     values = recipe().model_dump(mode="json") | {"reference": {"model": f"file:{reference}"}}
-    values["task"] = {"source": "lesions", "options": {"size": 8, "train": 40, "calibration": 10, "validation": 20, "test": 40}}
+    values["task"] = {
+        "source": "lesions",
+        "options": {"size": 8, "train": 40, "calibration": 10, "validation": 20, "test": 40},
+    }
     with pytest.raises(ModelError):
         compress(Recipe.model_validate(values), Store(tmp_path))
 

@@ -59,7 +59,7 @@ def test_a_real_limit_of_the_operating_system_leaves_the_old_file(tmp_path: Path
 def test_a_really_full_disk_leaves_the_old_file(full_disk: Path) -> None:
     path = full_disk / "model.onnx"
     path.write_bytes(b"old")
-    with pytest.raises(StoreError, match="model.onnx could not be written"):
+    with pytest.raises(StoreError, match=r"model\.onnx could not be written"):
         write_atomic(path, lambda aside: aside.write_bytes(bytes(4_000_000)))
     assert path.read_bytes() == b"old"
     assert [p.name for p in full_disk.iterdir()] == ["model.onnx"]

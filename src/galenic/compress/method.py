@@ -19,6 +19,7 @@ from torch import nn
 from galenic.record.errors import RecipeError
 from galenic.record.measurement import Measurement
 from galenic.record.progress import Progress, silent
+from galenic.record.quant import QuantRule
 from galenic.record.task import Task
 from galenic.record.training import TrainingConfig
 from galenic.training.augment import Views
@@ -78,14 +79,17 @@ class Method(Protocol):
         version: raised whenever the method's results change; it enters the stage's hash.
         trains: whether it contributes to a training.
         needs_teacher: whether it cannot work without one.
-        quantizes: whether the model it yields is quantized; nothing that trains may follow.
+        rule: the quantization that it asks of the runtime (nothing that trains may follow it), or None.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     trains: ClassVar[bool]
     needs_teacher: ClassVar[bool]
-    quantizes: ClassVar[bool]
+
+    @property
+    def rule(self) -> QuantRule | None:
+        """What the runtime has to hold; it is asked before any work starts."""
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """New models made from ``model``, which is left as it was."""

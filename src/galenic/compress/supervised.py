@@ -16,9 +16,9 @@ class Supervised(Record):
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
-    quantizes: ClassVar[bool] = False
+    rule: ClassVar[None] = None
 
-    def contribute(self, model: Model, bench: Bench) -> Contribution:
+    def contribute(self, model: Model, bench: Bench) -> Contribution:  # noqa: ARG002 - the protocol's signature
         """Nothing but the model: the label loss is what the loop falls back on."""
         return Contribution(model)
 

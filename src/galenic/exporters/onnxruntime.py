@@ -6,6 +6,7 @@ The same model gives the same bytes, in any process of one machine with one set 
 from __future__ import annotations
 
 import difflib
+import hashlib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,11 +19,11 @@ from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_coverage import count_integer
 from galenic.exporters.onnx_graph import serialized, strip, to_graph, weighted_nodes
 from galenic.exporters.onnx_qdq import make_lean, read_points, to_qdq
-from galenic.exporters.write import write_whole
 from galenic.record.artifact import Artifact, IntegerOps
 from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Preprocessing
 from galenic.record.quant import QuantRule, QuantSpec
+from galenic.store.files import write_bytes
 from galenic.zoo.macs import count_macs
 from galenic.zoo.model import Model, parameters
 
@@ -66,11 +67,12 @@ def export(
         lowered = Lowered(serialized(graph), "float32")
     else:
         lowered = lower_int8(graph, model.quant, calibration)
+    write_bytes(path, lowered.data)
     return Artifact(
         path=path,
         runtime=RUNTIME,
         precision=lowered.precision,
-        sha256=write_whole(path, lowered.data),
+        sha256=hashlib.sha256(lowered.data).hexdigest(),
         size_bytes=len(lowered.data),
         lineage=model.lineage,
         preprocessing=preprocessing,

@@ -19,6 +19,8 @@ from galenic.record.task import Split, SplitName, Task, TaskKind
 from galenic.runtimes.place import machine_name
 
 RUN_ID_DIGITS = 10
+SAME_AUC = 0.005
+"""AUCs on validation that are closer than this are called about equal."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,13 @@ def _comparison_sentence(teacher: float, alone: float | None, taught: float) -> 
             "alone, so whether the teacher helped is not known (give [student.training] to find out)."
         )
     numbers = f"On validation: teacher {teacher:.3f}, student alone {alone:.3f}, distilled student {taught:.3f} (AUC)."
-    if teacher < alone:
+    if teacher < alone - SAME_AUC:
         return f"{numbers} The teacher is worse than the student alone; such a teacher usually harms."
-    if taught < alone:
-        return f"{numbers} Distillation did not help here: the student alone is better."
-    return f"{numbers} The teacher is better than the student alone, and distillation did no harm."
+    if taught < alone - SAME_AUC:
+        return f"{numbers} Distillation did harm here: the student alone is better."
+    if taught > alone + SAME_AUC:
+        return f"{numbers} The student gained from its teacher."
+    return f"{numbers} The student is about as good with its teacher as alone."
 
 
 def task_info(task: Task) -> TaskInfo:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from galenic.compress.method import Method
 from galenic.compress.methods import METHODS
+from galenic.exporters.load import exporter_for
 from galenic.gating.profiles import load_profile
 from galenic.pipeline.recipes import validated
 from galenic.record.errors import RecipeError
@@ -59,6 +60,10 @@ def make_plan(recipe: Recipe) -> Plan:
             expected="at least one of gate.margins or gate.floors (auc, sensitivity, specificity, accuracy)",
             todo="decide how much may be lost before the run and write it into [gate.margins]",
         )
+    exporter = exporter_for(recipe.runtime)
+    for rule in (method.rule for phase in phases for method in phase.methods):
+        if rule is not None:
+            exporter.check_rule(rule)
     return Plan(recipe, phases, load_profile(recipe.profile) if recipe.profile else None)
 
 
@@ -121,7 +126,7 @@ def _check_order(phases: Sequence[Phase]) -> None:
                 expected="training before quantization: an integer model has no gradients",
                 todo=f"move {phase.name} in front of {quantized_by}",
             )
-        if quantized_by and any(method.quantizes for method in phase.methods):
+        if quantized_by and any(method.rule for method in phase.methods):
             raise RecipeError(
                 given=f"phase {number} ({phase.name}) quantizes what {quantized_by} has quantized",
                 expected="one quantization",
@@ -133,7 +138,7 @@ def _check_order(phases: Sequence[Phase]) -> None:
                 expected="[phase.training] with epochs, learning_rate ...",
                 todo="add it; an empty one takes the defaults",
             )
-        if any(method.quantizes for method in phase.methods):
+        if any(method.rule for method in phase.methods):
             quantized_by = phase.name
 
 

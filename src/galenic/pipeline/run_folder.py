@@ -10,6 +10,7 @@ from pathlib import Path
 from galenic.pipeline.chain import Finished
 from galenic.record.report import Report
 from galenic.reporting.html import render_html
+from galenic.reporting.json_report import report_json
 from galenic.store.files import write_atomic, write_text
 from galenic.store.stages import Store
 
@@ -19,7 +20,7 @@ def write_run(store: Store, report: Report, files: Sequence[Finished]) -> Path:
     folder = store.run_folder(report.run.name, report.run.id)
     for one in files:
         place_file(one.artifact.path, folder / "files" / f"{one.id}{one.artifact.path.suffix}")
-    write_text(folder / "report.json", report.model_dump_json(indent=1))
+    write_text(folder / "report.json", report_json(report))
     write_text(folder / "report.html", render_html(report))
     return folder
 

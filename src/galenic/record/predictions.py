@@ -85,7 +85,7 @@ class Predictions:
     def load(cls, path: Path) -> Predictions:
         """Read what ``save`` wrote; raises DataError where the file is not one."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays.pop("header")))
             if header["format_version"] != FORMAT_VERSION:

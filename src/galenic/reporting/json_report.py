@@ -1,10 +1,8 @@
-"""report.json: written whole or not at all, and read back only where its format version is known."""
+"""report.json: the text of a report, read back only where its format version is known."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +19,13 @@ def report_schema() -> dict[str, Any]:
     return Report.model_json_schema(mode="validation")
 
 
-def write_report(report: Report, path: Path) -> None:
-    """Write ``report`` to ``path`` as JSON: beside it first, then moved over it, so no half report is seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    aside = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(report.model_dump_json(indent=2))
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.chmod(0o644)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+def report_json(report: Report) -> str:
+    """The text of report.json; the same report gives the same text."""
+    return report.model_dump_json(indent=2) + "\n"
 
 
 def read_report(path: Path) -> Report:
-    """Read what ``write_report`` wrote.
+    """Read a file that holds what ``report_json`` gave.
 
     Raises:
         InputError: the file is missing, is not JSON, is of another format version or is not a report.

@@ -40,7 +40,10 @@ class Checkpoint:
         """Write the state after ``len(losses)`` finished epochs."""
         tensors = {name: tensor.detach().contiguous().clone() for name, tensor in self._tensors()}
         for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous().clone() for name, value in values.items()}
+            tensors |= {
+                f"optimizer.{index}.{name}": torch.as_tensor(value).contiguous().clone()
+                for name, value in values.items()
+            }
         metadata = {"losses": json.dumps(list(losses))}
         write_atomic(self.path, lambda aside: save_file(tensors, aside, metadata=metadata), durable=False)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_task
 
+from conftest import make_task
 from galenic.compress.distill.soft_target import SoftTarget, soft_label_loss, soft_target_loss
 from galenic.compress.method import Bench, Teacher
 from galenic.record.errors import ModelError

@@ -90,7 +90,7 @@ class SoftTarget(Record):
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = True
-    quantizes: ClassVar[bool] = False
+    rule: ClassVar[None] = None
 
     temperature: float = Field(default=4.0, gt=0)
     alpha: float = Field(default=0.9, ge=0, le=1)

@@ -31,19 +31,21 @@ class StaticInt8(Record):
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = False
     needs_teacher: ClassVar[bool] = False
-    quantizes: ClassVar[bool] = True
 
     observer: Observer = Observer.MIN_MAX
     per_channel: bool = True
     keep: tuple[str, ...] = ()
 
+    @property
+    def rule(self) -> QuantRule:
+        """INT8 weights and activations; which rows they are calibrated on is filled in by ``apply``."""
+        return QuantRule(per_channel=self.per_channel, observer=self.observer, keep=self.keep)
+
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The same module with a rule for every runtime's exporter."""
-        rule = QuantRule(
-            per_channel=self.per_channel,
-            observer=self.observer,
-            keep=self.keep,
-            calibration_hash=bench.task.split_hashes[SplitName.CALIBRATION.value],
-            calibration_rows=len(bench.task.calibration),
-        )
+        rows = {
+            "calibration_hash": bench.task.split_hashes[SplitName.CALIBRATION.value],
+            "calibration_rows": len(bench.task.calibration),
+        }
+        rule = self.rule.model_copy(update=rows)
         return [replace(model, quant=QuantSpec(rule=rule), lineage=(*model.lineage, self.name))]
