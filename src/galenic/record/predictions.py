@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,7 @@ class Predictions:
                 groups={name.removeprefix("group_"): a for name, a in arrays.items() if name.startswith("group_")},
                 clusters=arrays.get("clusters"),
             )
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 given=f"{path} is not a predictions file ({error})",
                 expected=f"an .npz written by galenic, format version {FORMAT_VERSION}",

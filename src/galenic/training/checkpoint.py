@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from galenic.record.errors import StoreError
@@ -45,7 +45,8 @@ class Checkpoint:
                 for name, value in values.items()
             }
         metadata = {"losses": json.dumps(list(losses))}
-        write_atomic(self.path, lambda aside: save_file(tensors, aside, metadata=metadata), durable=False)
+        data = save(tensors, metadata=metadata)
+        write_atomic(self.path, lambda aside: aside.write_bytes(data), durable=False)
 
     def load(self) -> list[float]:
         """Restore the state and return the mean loss of each finished epoch; [] where there is no checkpoint."""
