@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo env test test-fast check format clean
+.PHONY: demo env test test-fast check format clean browser
 
 demo: .venv-demo/ready
 	.venv-demo/bin/galenic demo
@@ -30,16 +30,15 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --silent --no-audit --no-fund
 	touch $@
 
-.PHONY: browser
 browser: tests/browser/node_modules
 	@command -v chromium > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; } \
 	  || { echo "Chromium is missing: install it (Debian: apt-get install chromium) and run again"; exit 1; }
 
 test: env browser
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-fast: env
-	.venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
 
 check: env
 	.venv/bin/ruff check .

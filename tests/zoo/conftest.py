@@ -57,7 +57,7 @@ def timm_twin(timm: ModuleType) -> Callable[[str, tuple[int, ...], int], nn.Modu
 
 
 @pytest.fixture(scope="session")
-def same_counts(timm_twin) -> Callable[..., None]:
+def check_counts(timm_twin) -> Callable[..., None]:
     """Assert that our net has timm's parameters and multiply-accumulates; on the meta device nothing is computed."""
     from galenic.zoo.build import build
     from galenic.zoo.macs import count_macs, module_macs
@@ -73,7 +73,7 @@ def same_counts(timm_twin) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def same_outputs(timm_twin) -> Callable[..., None]:
+def check_outputs(timm_twin) -> Callable[..., None]:
     """Assert that our net, given timm's weights in their order, gives timm's logits."""
     from galenic.zoo.build import build
 

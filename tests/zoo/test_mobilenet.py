@@ -17,14 +17,14 @@ TWINS = [
 
 @pytest.mark.parametrize(("name", "twin", "width"), TWINS)
 @pytest.mark.parametrize("shape", [(3, 224, 224), (1, 28, 28)], ids=str)
-def test_parameters_and_macs_are_timms(name, twin, width, shape, same_counts):
-    same_counts(name, twin, shape, 9, width=width)
+def test_parameters_and_macs_are_timms(name, twin, width, shape, check_counts):
+    check_counts(name, twin, shape, 9, width=width)
 
 
 @pytest.mark.parametrize(("name", "twin", "width"), TWINS)
-def test_outputs_are_timms(name, twin, width, same_outputs):
-    same_outputs(name, twin, (3, 64, 64), 5, width=width)
-    same_outputs(name, twin, (1, 28, 28), 5, width=width)
+def test_outputs_are_timms(name, twin, width, check_outputs):
+    check_outputs(name, twin, (3, 64, 64), 5, width=width)
+    check_outputs(name, twin, (1, 28, 28), 5, width=width)
 
 
 def test_the_small_one_has_1_527_million_parameters_with_nine_classes():

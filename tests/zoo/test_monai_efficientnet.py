@@ -8,14 +8,14 @@ from galenic.zoo.build import build
 
 
 @pytest.mark.parametrize("size", [0, 1, *(pytest.param(size, marks=pytest.mark.slow) for size in range(2, 8))])
-def test_parameters_and_macs_are_timms(size, same_counts):
+def test_parameters_and_macs_are_timms(size, check_counts):
     shape = (3, 224, 224) if size % 2 else (1, 28, 28)
-    same_counts(f"efficientnet_b{size}", f"efficientnet_b{size}", shape, 9)
+    check_counts(f"efficientnet_b{size}", f"efficientnet_b{size}", shape, 9)
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 48), (1, 28, 28), (3, 65, 47)], ids=str)
-def test_outputs_are_timms(shape, same_outputs):
-    same_outputs("efficientnet_b0", "efficientnet_b0", shape, 5)
+def test_outputs_are_timms(shape, check_outputs):
+    check_outputs("efficientnet_b0", "efficientnet_b0", shape, 5)
 
 
 def test_no_layer_is_left_that_pads_for_one_image_size_or_that_exporters_do_not_know():

@@ -11,13 +11,13 @@ from galenic.zoo.build import build
         *((name, (1, 28, 28)) for name in ("resnet18", "resnet50", "resnet101")),
     ],
 )
-def test_parameters_and_macs_are_timms(name, shape, same_counts):
-    same_counts(name, name, shape, 9)
+def test_parameters_and_macs_are_timms(name, shape, check_counts):
+    check_counts(name, name, shape, 9)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("resnet18", (3, 64, 64)), ("resnet50", (1, 32, 32))])
-def test_outputs_are_timms(name, shape, same_outputs):
-    same_outputs(name, name, shape, 5)
+def test_outputs_are_timms(name, shape, check_outputs):
+    check_outputs(name, name, shape, 5)
 
 
 @pytest.mark.parametrize(("side", "kernel", "stride", "pooled"), [(40, 3, 1, False), (41, 7, 2, True)])

@@ -27,8 +27,8 @@ class Verdict(StrEnum):
         }[self]
 
 
-class Margins(Record):
-    """How much may be lost against the reference, as a difference in (0, 1). None: not checked."""
+class EndpointLimits(Record):
+    """One number in (0, 1) for each endpoint that is checked; None where it is not."""
 
     auc: float | None = Field(default=None, gt=0, lt=1)
     sensitivity: float | None = Field(default=None, gt=0, lt=1)
@@ -36,21 +36,16 @@ class Margins(Record):
     accuracy: float | None = Field(default=None, gt=0, lt=1)
 
     def declared(self) -> dict[str, float]:
-        """Endpoint -> margin, for those that are checked."""
+        """Endpoint -> limit, for those that are checked."""
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
-class Floors(Record):
-    """What the lower confidence bound of the shipped file itself must reach. None: not checked."""
+class Margins(EndpointLimits):
+    """How much may be lost against the reference, as a difference of proportions or of AUC."""
 
-    auc: float | None = Field(default=None, gt=0, lt=1)
-    sensitivity: float | None = Field(default=None, gt=0, lt=1)
-    specificity: float | None = Field(default=None, gt=0, lt=1)
-    accuracy: float | None = Field(default=None, gt=0, lt=1)
 
-    def declared(self) -> dict[str, float]:
-        """Endpoint -> floor, for those that are checked."""
-        return {name: value for name, value in self.model_dump().items() if value is not None}
+class Floors(EndpointLimits):
+    """What the lower confidence bound of the shipped file itself must reach."""
 
 
 class CheckKind(StrEnum):
