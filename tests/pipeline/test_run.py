@@ -14,6 +14,7 @@ import pytest
 
 from galenic.pipeline.recipes import load_recipe, parse_recipe
 from galenic.pipeline.run import Outcome, compress
+from galenic.record.artifact import Artifact
 from galenic.record.errors import DataError, ExitCode, ModelError, StoreError
 from galenic.record.gate import Verdict
 from galenic.record.profile import BudgetCheck, BudgetResult, BudgetStatus
@@ -87,6 +88,9 @@ def test_every_file_of_the_chain_was_run_and_measured(outcome: Outcome) -> None:
         path = outcome.folder / candidate.path
         assert file_sha256(path) == candidate.sha256
         assert path.stat().st_size == candidate.size_bytes
+        card = Artifact.model_validate_json(path.with_name(f"{path.name}.json").read_text())
+        assert (card.sha256, card.path) == (candidate.sha256, Path(path.name))
+        assert card.preprocessing.input_shape == (1, 8, 8)
         assert candidate.latency_ms.p50 <= candidate.latency_ms.p90 <= candidate.latency_ms.p99
         assert candidate.memory_peak_mb > 20
         assert candidate.parity is not None

@@ -24,6 +24,7 @@ from galenic.exporters.load import exporter_for
 from galenic.gating.gate import judge
 from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, predict_stage
 from galenic.pipeline.reference import as_teacher
+from galenic.pipeline.run_folder import write_card
 from galenic.pipeline.setting import Setting, default_store
 from galenic.pipeline.training_stages import resolved_training, run_phase
 from galenic.preprocess.transform import to_inputs
@@ -78,7 +79,7 @@ def quantize(model: Model, task: Task, method: Method | None = None) -> Model:
 
 
 def export(model: Model, runtime: str, path: str | Path) -> Artifact:
-    """Write a model as a file of a runtime, with the preprocessing of the task that it was built for.
+    """Write a model as a file of a runtime and, beside it, its card (FILE.json) with the task's preprocessing.
 
     Raises:
         ModelError: the model was not built for a task with ``gx.build``.
@@ -92,9 +93,11 @@ def export(model: Model, runtime: str, path: str | Path) -> Artifact:
         )
     calibration = to_inputs(task.preprocessing, task.calibration.inputs) if model.quant else None
     exporter = exporter_for(runtime)
-    return exporter.export(
+    artifact = exporter.export(
         model, Path(path), preprocessing=task.preprocessing, classes=task.classes, calibration=calibration
     )
+    write_card(artifact, artifact.path)
+    return artifact
 
 
 def predict(file: Artifact | Model, task: Task, split: str = "test") -> Predictions:
