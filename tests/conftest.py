@@ -16,7 +16,7 @@ from galenic.record.task import Split, SplitName, Task, TaskKind
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
 

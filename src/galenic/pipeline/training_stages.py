@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def resolved_training(setting: Setting, config: TrainingConfig, model: Model) ->
     stage = setting.store.stage("choice", inputs)
     with stage.locked():
         if stage.result is None:
-            stage.finish(precision.resolve(config, model.module, model.spec.input_shape).model_dump(mode="json"))
+            with torch_threads(setting.threads):
+                found = precision.resolve(config, model.module, model.spec.input_shape)
+            stage.finish(found.model_dump(mode="json"))
         return TrainingConfig.model_validate(stage.result)
 
 
@@ -57,15 +60,26 @@ def run_phase(
     stage = setting.store.stage("model", _inputs(setting, methods, model, training, needed))
     with stage.locked():
         if stage.result is None:
-            torch.set_num_threads(setting.threads)
             bench = Bench(setting.task, setting.seed, stage.folder, training, needed, cost, setting.progress)
-            made = apply_methods(methods, model, bench)
+            with torch_threads(setting.threads):
+                made = apply_methods(methods, model, bench)
             for number, one in enumerate(made):
                 save_model(one, stage.folder / str(number))
             stage.finish({"models": len(made)})
             forget(stage.folder / "training.safetensors")
         result: Mapping[str, Any] = stage.result or {}
         return [load_model(stage.folder / str(number)) for number in range(result["models"])]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Give torch this many threads, and back what it had: results depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def apply_methods(methods: Sequence[Method], model: Model, bench: Bench) -> list[Model]:
