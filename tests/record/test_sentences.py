@@ -25,7 +25,12 @@ PASSED = check("auc", CheckKind.MARGIN, 0.02, Verdict.PASS)
         (
             result(Verdict.PASS, PASSED, check("sensitivity", CheckKind.FLOOR, 0.9, Verdict.PASS)),
             "Pass: with 97.5 % confidence, the exported file loses less than 0.02 of AUC against the reference "
-            "and reaches sensitivity of at least 0.9.",
+            "and reaches at least 0.9 of sensitivity.",
+        ),
+        (
+            result(Verdict.PASS, PASSED, check("sensitivity", CheckKind.MARGIN, 0.05, Verdict.PASS)),
+            "Pass: with 97.5 % confidence, the exported file loses less than 0.02 of AUC and 0.05 of sensitivity against "
+            "the reference.",
         ),
         (
             result(Verdict.FAIL, PASSED, check("accuracy", CheckKind.MARGIN, 0.05, Verdict.FAIL)),
@@ -33,7 +38,7 @@ PASSED = check("auc", CheckKind.MARGIN, 0.02, Verdict.PASS)
         ),
         (
             result(Verdict.FAIL, PASSED, check("accuracy", CheckKind.FLOOR, 0.9, Verdict.FAIL)),
-            "Fail: with 97.5 % confidence, the exported file stays below accuracy of 0.9.",
+            "Fail: with 97.5 % confidence, the exported file stays below 0.9 of accuracy.",
         ),
         (
             result(Verdict.INCONCLUSIVE, PASSED, check("sensitivity", CheckKind.MARGIN, 0.05, Verdict.INCONCLUSIVE)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from galenic.record.gate import CheckKind, GateCheck, GateResult, Verdict
 
 
@@ -10,23 +12,21 @@ def verdict_sentence(result: GateResult, artifact: str = "the exported file", re
     telling = [check for check in result.checks if check.verdict is result.verdict]
     sure = f"with {100 * (1 - result.alpha):g} % confidence"
     if result.verdict is Verdict.FAIL:
-        return f"Fail: {sure}, {artifact} {_joined([_miss(check, reference) for check in telling])}."
-    claim = _joined([_claim(check, reference) for check in telling])
+        return f"Fail: {sure}, {artifact} {_claims(telling, reference, 'loses more than', 'stays below')}."
+    claim = _claims(telling, reference, "loses less than", "reaches at least")
     if result.verdict is Verdict.PASS:
         return f"Pass: {sure}, {artifact} {claim}."
     return f"Inconclusive: these test cases cannot show {sure} that {artifact} {claim}."
 
 
-def _claim(check: GateCheck, reference: str) -> str:
-    if check.kind is CheckKind.FLOOR:
-        return f"reaches {_endpoint(check)} of at least {check.limit:g}"
-    return f"loses less than {check.limit:g} of {_endpoint(check)} against {reference}"
-
-
-def _miss(check: GateCheck, reference: str) -> str:
-    if check.kind is CheckKind.FLOOR:
-        return f"stays below {_endpoint(check)} of {check.limit:g}"
-    return f"loses more than {check.limit:g} of {_endpoint(check)} against {reference}"
+def _claims(checks: Sequence[GateCheck], reference: str, loses: str, reaches: str) -> str:
+    """All margins in one clause, all floors in another."""
+    limits = {
+        kind: [f"{check.limit:g} of {_endpoint(check)}" for check in checks if check.kind is kind] for kind in CheckKind
+    }
+    margins = f"{loses} {_joined(limits[CheckKind.MARGIN])} against {reference}" if limits[CheckKind.MARGIN] else ""
+    floors = f"{reaches} {_joined(limits[CheckKind.FLOOR])}" if limits[CheckKind.FLOOR] else ""
+    return " and ".join(clause for clause in (margins, floors) if clause)
 
 
 def _endpoint(check: GateCheck) -> str:
