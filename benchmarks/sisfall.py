@@ -91,10 +91,19 @@ def acceleration(split: Split) -> np.ndarray:
 
 
 def features(split: Split) -> np.ndarray:
-    """(n, 7): peak, least, mean and spread of acceleration, largest jerk, peak and spread of rotation."""
-    a, w = acceleration(split), np.linalg.norm(split.inputs[:, :, 3:].astype(np.float64), axis=2)
+    """(n, 7): of five sets tried, the one with the highest accuracy on validation.
+
+    Log of the peak acceleration, least acceleration before the peak, largest jerk, mean rotation, the angle between the mean
+    accelerations of the first and the last 40 samples, and the spread of acceleration in each of those two parts.
+    """
+    x = split.inputs.astype(np.float64)
+    a, w = acceleration(split), np.linalg.norm(x[:, :, 3:], axis=2)
+    before, after = x[:, :40, :3].mean(axis=1), x[:, -40:, :3].mean(axis=1)
+    cosine = (before * after).sum(axis=1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
     jerk = np.abs(np.diff(a, axis=1)).max(axis=1)
-    return np.stack([a.max(1), a.min(1), a.mean(1), a.std(1), jerk, w.max(1), w.std(1)], axis=1)
+    tilt = np.arccos(cosine.clip(-1, 1))
+    parts = [np.log(a.max(1)), a[:, :64].min(1), jerk, w.mean(1), tilt, a[:, -40:].std(1), a[:, :40].std(1)]
+    return np.stack(parts, axis=1)
 
 
 def share(correct: np.ndarray) -> dict[str, Any]:
