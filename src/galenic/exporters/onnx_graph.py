@@ -8,7 +8,10 @@ The input is ``input`` (batch, ...), the output ``logits`` (batch, classes); the
 from __future__ import annotations
 
 import ast
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import torch
@@ -97,11 +100,23 @@ def serialized(model: ModelProto) -> bytes:
     return data
 
 
+@contextmanager
+def _no_word_of_torchvision() -> Iterator[None]:
+    """Torch's exporter logs each operator of torchvision, which is not installed and not needed, as a warning."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _traced(model: Model) -> ModelProto:
     first = next(model.module.parameters(), torch.zeros(0))
     example = torch.zeros((2, *model.spec.input_shape), device=first.device)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_word_of_torchvision():
             # torch's own copying of pytrees asks for what torch has deprecated
             warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             program = torch.onnx.export(
