@@ -106,6 +106,29 @@ def test_a_report_that_is_not_one_is_refused(tmp_path: Path) -> None:
     assert "999" in shown.stderr
 
 
+WITHOUT_TORCH = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Without())
+from galenic.cli.main import main
+main()
+"""
+
+
+def test_without_the_packages_that_compress_the_command_that_installs_them_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WITHOUT_TORCH, "demo", "--store", str(tmp_path)]
+    shown = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert shown.returncode == 2
+    assert "pip install 'galenic[forge]'" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    for verb in ("--help", "tasks", "profiles", "runtimes"):
+        listed = subprocess.run([*command[:3], verb], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+        assert listed.returncode == 0, listed.stderr
+
+
 def test_a_fault_of_ours_is_exit_code_5_with_what_to_do(monkeypatch, capsys) -> None:
     monkeypatch.delenv("GALENIC_DEBUG", raising=False)
 

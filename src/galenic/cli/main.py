@@ -9,7 +9,7 @@ import typer
 
 from galenic.cli import compress, demo, doctor, lists, report
 from galenic.cli.screen import errors, show_error, show_internal_error
-from galenic.record.errors import ExitCode, GalenicError
+from galenic.record.errors import ExitCode, GalenicError, MissingPackage
 
 app = typer.Typer(
     name="galenic",
@@ -31,6 +31,16 @@ def main() -> None:
     except GalenicError as error:
         show_error(error)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if os.environ.get("GALENIC_DEBUG"):
+            raise
+        missing = MissingPackage(
+            given=f"this command needs the Python package {error.name}, which is not installed here",
+            expected="the packages that compress, beside the small ones that run a file",
+            todo="run: pip install 'galenic[forge]'",
+        )
+        show_error(missing)
+        sys.exit(missing.exit_code)
     except KeyboardInterrupt:
         errors.print("Stopped. The same command goes on from the last finished epoch or stage.")
         sys.exit(130)
