@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from galenic.cli import doctor, lists
 from galenic.cli import main as cli
 from galenic.compress.methods import METHODS
 from galenic.gating.profiles import all_profiles
+from galenic.runtimes import runtime as runtime_module
 from galenic.runtimes.load import RUNTIMES
 from galenic.tasks.load import SOURCES
 from galenic.zoo.build import available_models
@@ -49,6 +52,14 @@ def test_a_list_shows_everything_there_is(verb: str, names: list[str]) -> None:
         assert name in shown.stdout
 
 
+def test_a_sources_options_are_listed_and_a_misspelt_source_is_refused() -> None:
+    shown = galenic("tasks", "npz")
+    assert shown.returncode == 0, shown.stderr
+    for option in ("positive", "cluster_key", "groups_csv"):
+        assert option in shown.stdout
+    assert "lesions" in galenic("tasks", "lesion").stderr
+
+
 def test_the_demos_recipe_can_be_printed_and_is_a_recipe() -> None:
     shown = galenic("demo", "--print-recipe")
     assert shown.returncode == 0
@@ -60,6 +71,17 @@ def test_doctor_finds_this_environment_healthy(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stdout
     assert "onnxruntime" in shown.stdout
     assert "missing" not in shown.stdout
+
+
+def test_the_command_that_installs_something_is_shown_whole(monkeypatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.setattr(runtime_module, "find_spec", lambda name: None)
+    lists.runtimes()
+    assert "galenic[onnxruntime]" in capsys.readouterr().out
+    monkeypatch.setattr(doctor, "NEEDED", {"galenic[forge]": ("a-package-that-is-not-there",)})
+    with pytest.raises(typer.Exit) as caught:
+        doctor.command(tmp_path)
+    assert caught.value.exit_code == 2
+    assert "pip install 'galenic[forge]'" in capsys.readouterr().out
 
 
 BAD_RECIPES = {

@@ -32,5 +32,5 @@ def run(recipe: Recipe, store: Path) -> None:
     with Bars() as progress:
         outcome = compress(recipe, store_at(store), progress)
     print_summary(outcome.report, output)
-    output.print(f"report  {outcome.folder / 'report.html'}", soft_wrap=True)
+    output.print(f"report  {outcome.folder / 'report.html'}", soft_wrap=True, markup=False)
     raise typer.Exit(outcome.exit_code)

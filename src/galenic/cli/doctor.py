@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 
 from galenic.cli.options import DEFAULT_STORE, StoreOption
 from galenic.cli.screen import output
@@ -45,7 +46,8 @@ def command(store: StoreOption = DEFAULT_STORE) -> None:
     findings.append(_store(store))
     for good, what, words in findings:
         output.print(
-            f"[{'green' if good else 'red'}]{'ok     ' if good else 'missing'}[/]  {what:<24} {words}", highlight=False
+            f"[{'green' if good else 'red'}]{'ok     ' if good else 'missing'}[/]  {what:<24} {escape(words)}",
+            highlight=False,
         )
     if not all(good for good, _, _ in findings):
         raise typer.Exit(ExitCode.USAGE)

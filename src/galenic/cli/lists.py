@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
 
+import typer
+from rich.markup import escape
 from rich.table import Table
 
 from galenic.cli.screen import output
 
 
-def tasks() -> None:
-    """List the sources of data that a recipe's task.source may name."""
+def tasks(
+    source: Annotated[
+        str | None, typer.Argument(help="Show the options of this source, such as npz or lesions.")
+    ] = None,
+) -> None:
+    """List the sources of data that a recipe's task.source may name, or one source's options (task.options)."""
     from galenic.tasks.load import SOURCES
+    from galenic.tasks.source import unknown_name
 
-    _show(("source", "what it is"), ((source.form, source.summary) for source in SOURCES))
+    if source is None:
+        _show(("source", "what it is"), ((one.form, one.summary) for one in SOURCES))
+        return
+    found = next((one for one in SOURCES if one.prefix == source.partition(":")[0]), None)
+    if found is None:
+        raise unknown_name("task", source, tuple(one.prefix for one in SOURCES))
+    _show(("option", "default", "what it is"), (tuple(map(str, row)) for row in found.option_table()))
 
 
 def models() -> None:
@@ -67,7 +81,7 @@ def runtimes() -> None:
     _show(("runtime", "installed", "what it is"), rows)
 
 
-COMMANDS: dict[str, Callable[[], None]] = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "tasks": tasks,
     "models": models,
     "methods": methods,
@@ -81,5 +95,5 @@ def _show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     output.print(table)

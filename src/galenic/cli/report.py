@@ -27,4 +27,4 @@ def command(
     target = html or path.with_suffix(".html")
     write_text(target, render_html(read))
     print_summary(read, output)
-    output.print(f"report  {target}", soft_wrap=True)
+    output.print(f"report  {target}", soft_wrap=True, markup=False)
