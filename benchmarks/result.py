@@ -1,5 +1,6 @@
 """What every benchmark writes: benchmarks/results/NAME.json with its command, machine, versions and figures.
 
+``seconds`` are those of the command as it was last run; what lay finished in runs/ was not done again.
 A figure is {value, low, high, n, seeds, unit}. Over several seeds the value is their mean. A metric's low and high are the
 means of the seeds' 95 % intervals over cases: all seeds read the same test cases, so averaging does not narrow them.
 """

@@ -5,9 +5,10 @@
     │   ├── DataError                 a data file, a split or a row
     │   ├── RecipeError               a key, a value or an order in a recipe
     │   ├── ModelError                a model, its weights or its number of classes
-    │   └── MissingPackage            a runtime or library that is not installed
-    ├── StoreError                    exit code 5, the disk, a lock or a damaged store
-    └── GateError                     exit code 2, predictions that cannot be judged
+    │   ├── MissingPackage            a runtime or library that is not installed
+    │   └── GateError                 predictions that cannot be judged
+    ├── DivergedTraining              exit code 5, a loss that is not finite
+    └── StoreError                    exit code 5, the disk, a lock or a damaged store
 
 Every error has a stable code and says what was given, what was expected and what to do next.
 """
@@ -84,6 +85,12 @@ class GateError(InputError):
     """Predictions cannot be compared, so nothing is decided about them."""
 
     code = "gate"
+
+
+class DivergedTraining(GalenicError):
+    """The loss of a training became NaN or infinite; what was finished before is kept."""
+
+    code = "diverged"
 
 
 class StoreError(GalenicError):

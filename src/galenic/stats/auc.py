@@ -17,9 +17,8 @@ variance sum_c S^2(h_c) / n_c), and one stratum of all cases for multi-label tas
 
 One AUC: DeLong's standard error on the logit scale (Pepe, The Statistical Evaluation of Medical Tests, 2003), which
 covers better than the plain one near 1. Two AUCs of the same cases: the difference of the influence values, on the
-plain scale. That is a little too sure in small samples: meant to pass a model at the margin in 2.5 % of studies, it
-passed 4.6 % of 4000 simulated ones with 50 + 50 cases, 3.3 % with 200 + 200, 2.8 % with 500 + 500
-(binormal scores, AUC 0.87 against 0.92).
+plain scale. That is a little too sure in small samples: with tens of cases a side it passes a model at the margin more
+often than alpha says.
 
 **Where the variance is blind.** Perfectly separated classes show a variance of 0. But k = min(n1, n0) disjoint pairs
 of cases are independent, so perfect separation has probability at most AUC^k, and AUC >= alpha^(1/k) is an exact lower

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from galenic.preprocess.transform import to_inputs
-from galenic.record.errors import GalenicError
+from galenic.record.errors import DivergedTraining
 from galenic.record.preprocessing import Preprocessing
 from galenic.record.progress import Progress, silent
 from galenic.record.task import Split, TaskKind
@@ -31,12 +31,6 @@ from galenic.training.checkpoint import Checkpoint
 from galenic.training.objective import Batch, Objective
 
 VERSION = 1
-
-
-class DivergedTraining(GalenicError):
-    """The loss became NaN or infinite."""
-
-    code = "diverged"
 
 
 @dataclass(frozen=True)
@@ -66,9 +60,10 @@ class TrainingData:
             rows = order[start : start + size]
             if len(rows) == 1 and len(order) > 1:
                 continue
-            inputs = torch.from_numpy(to_inputs(self.preprocessing, self.split.inputs[rows])).to(device)
+            # Views are made on the processor, so that they are the same ones whatever device trains.
+            inputs = torch.from_numpy(to_inputs(self.preprocessing, self.split.inputs[rows]))
+            inputs = self.views.apply(inputs, torch.from_numpy(parameters[rows])).to(device)
             labels = torch.from_numpy(self.split.labels[rows]).to(device)
-            inputs = self.views.apply(inputs, torch.from_numpy(parameters[rows]).to(device))
             yield Batch(inputs, labels.float() if multi else labels.long(), rows, view)
 
 

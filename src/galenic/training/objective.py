@@ -86,5 +86,5 @@ class HardLabels:
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The label loss of the model's logits."""
-        value: Tensor = self._loss(model(batch.inputs).float(), batch.labels)
+        value: Tensor = self._loss.to(batch.inputs.device)(model(batch.inputs).float(), batch.labels)
         return value

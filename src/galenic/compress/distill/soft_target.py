@@ -73,7 +73,7 @@ class SoftTargetObjective:
         soft = self._soft(logits, self.cache.logits(batch), self._temperature)
         if self._alpha == 1:
             return soft
-        hard: Tensor = self._hard(logits, batch.labels)
+        hard: Tensor = self._hard.to(logits.device)(logits, batch.labels)
         return self._alpha * soft + (1 - self._alpha) * hard
 
 
