@@ -54,7 +54,7 @@ def main() -> None:
             Supervised().apply(student, bench)
             plain.append(float(np.median(watch.epochs[1:])))
             watch = Stopwatch()
-            bench = replace(bench, folder=Path(folder) / f"taught{seed}", teacher=teacher, progress=watch)
+            bench = replace(bench, folder=Path(folder) / f"taught{seed}", teachers=(teacher,), progress=watch)
             SoftTarget(views=VIEWS).apply(student, bench)
             live.append(float(np.median(watch.epochs[1:VIEWS])))
             warm.append(float(np.median(watch.epochs[VIEWS:])))

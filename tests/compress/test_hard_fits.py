@@ -17,14 +17,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from galenic.compress.method import Bench, Contribution, Method, TrainedMethod, train_together
+from galenic.compress.method import Bench, Contribution, Method, TeacherNeed, TrainedMethod, train_together
 from galenic.compress.supervised import Supervised
 from galenic.record.errors import RecipeError
 from galenic.record.measurement import Measurement
 from galenic.record.model import ModelSpec
 from galenic.record.training import TrainingConfig
 from galenic.training.callbacks import Callback, State
-from galenic.training.objective import Batch
+from galenic.training.objective import Pass
 from galenic.zoo.model import Model
 
 CONFIG = TrainingConfig(
@@ -49,7 +49,7 @@ def bench(task, tmp_path: Path) -> Bench:
 class Trained:
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = True
-    needs_teacher: ClassVar[bool] = False
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
     rule: ClassVar[None] = None
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
@@ -64,19 +64,19 @@ class Regressed(Trained):
     def __init__(self) -> None:
         self.teacher, self.regressor = net(16), nn.Linear(8, 16)
 
+    layers = ("2",)
+
     def contribute(self, model: Model, bench: Bench) -> Contribution:
-        return Contribution(model, objective=self)
+        return Contribution(model, terms=(self,))
 
     @property
     def own(self) -> nn.Module:
         return self.regressor
 
-    def loss(self, module: nn.Module, batch: Batch) -> Tensor:
-        hidden = module[:3](batch.inputs)
+    def loss(self, seen: Pass) -> Tensor:
         with torch.no_grad():
-            target = self.teacher[:3](batch.inputs)
-        match = (self.regressor(hidden) - target).square().mean()
-        return nn.functional.cross_entropy(module[3](hidden), batch.labels) + match
+            target = self.teacher[:3](seen.batch.inputs)
+        return (self.regressor(seen.layers["2"]) - target).square().mean()
 
 
 class FakeQuantized(nn.Module):
@@ -159,7 +159,7 @@ class ToBudget:
     name: ClassVar[str] = "to_budget"
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = False
-    needs_teacher: ClassVar[bool] = False
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
     rule: ClassVar[None] = None
 
     def __init__(self, budget: float) -> None:
@@ -223,9 +223,19 @@ def test_distillation_during_aware_training_is_one_phase(bench: Bench) -> None:
     assert isinstance(together.module[1], nn.Linear)
 
 
-def test_two_objectives_in_one_phase_are_refused(bench: Bench) -> None:
-    with pytest.raises(RecipeError, match="at most one method that brings an objective"):
-        train_together([Regressed(), Regressed()], model(), bench)  # type: ignore[list-item]
+class Weighing(Trained):
+    name = "weighing"
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def contribute(self, model: Model, bench: Bench) -> Contribution:
+        return Contribution(model, label_weight=self.weight)
+
+
+def test_two_methods_that_weigh_the_labels_differently_are_refused(bench: Bench) -> None:
+    with pytest.raises(RecipeError, match="disagree on what the labels weigh"):
+        train_together([Weighing(0.1), Weighing(0.9)], model(), bench)  # type: ignore[list-item]
 
 
 def test_the_prototypes_are_methods() -> None:

@@ -17,7 +17,7 @@ from galenic.record.errors import GalenicError
 from galenic.record.training import MemoryFormat, Precision, TrainingConfig
 from galenic.training.augment import Views
 from galenic.training.loop import Surroundings, TrainingData, learning_rate, parameter_groups, train, update_average
-from galenic.training.objective import HardLabels
+from galenic.training.objective import LabelTerm, Objective
 
 CONFIG = TrainingConfig(
     epochs=4, batch_size=16, learning_rate=0.01, warmup_epochs=1, precision="float32", memory_format="contiguous"
@@ -35,8 +35,8 @@ def data_of(task, augment: bool = True) -> TrainingData:
     return TrainingData(task.train, task.preprocessing, task.kind, views)
 
 
-def plain() -> HardLabels:
-    return HardLabels(nn.CrossEntropyLoss())
+def plain() -> Objective:
+    return Objective([LabelTerm(nn.CrossEntropyLoss())])
 
 
 def test_the_loss_falls_and_the_model_ends_in_evaluation_mode(task, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_loss_that_is_not_finite_is_refused_with_a_remedy(task, tmp_path: Path
 
 def test_a_batch_of_one_row_is_left_out(task) -> None:
     data = data_of(task)
-    sizes = [len(batch.rows) for batch in data.batches(0, 47, 0, torch.device("cpu"))]
+    sizes = [len(batch.rows) for batch in data.batches(0, 9, 47, 0, torch.device("cpu"))]
     assert sizes == [47]
     assert data.steps(47) == 1
     assert data.steps(16) == 3
@@ -91,9 +91,9 @@ def test_a_batch_of_one_row_is_left_out(task) -> None:
 
 def test_batches_depend_on_seed_and_epoch_alone(task) -> None:
     data = data_of(task)
-    first = next(data.batches(1, 16, 5, torch.device("cpu")))
-    again = next(data.batches(1, 16, 5, torch.device("cpu")))
-    other = next(data.batches(2, 16, 5, torch.device("cpu")))
+    first = next(data.batches(1, 9, 16, 5, torch.device("cpu")))
+    again = next(data.batches(1, 9, 16, 5, torch.device("cpu")))
+    other = next(data.batches(2, 9, 16, 5, torch.device("cpu")))
     assert torch.equal(first.inputs, again.inputs)
     assert list(first.rows) == list(again.rows)
     assert list(first.rows) != list(other.rows)

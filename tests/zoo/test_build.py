@@ -88,7 +88,6 @@ def test_options_are_stored_as_json_would_give_them_back():
         ("tim:resnet18", (3, 32, 32), 2, {}, "timm:NAME or py:module:callable"),
         ("resnet18", (6, 200), 2, {}, "choose one of ds_conv1d, resnet1d, py:module:callable"),
         ("ds_conv1d", (3, 32, 32), 2, {}, "a net for signal data"),
-        ("mlp", (6, 200), 2, {}, "a net for table data"),
         ("resnet18", (2, 3, 32, 32), 2, {}, "without the batch"),
         ("resnet18", (3, 0, 32), 2, {}, "all above zero"),
         ("resnet18", (3, 7, 32), 2, {}, "at least 8 pixels"),

@@ -1,9 +1,9 @@
 """The Method protocol, the bench that a method works on, and how several methods share one training.
 
     apply(model, bench) -> list[Model]         most methods yield one model, progressive distillation several
-A phase is at most one training. A method that trains has no loop of its own: it contributes a transformed model, an
-objective or callbacks, and what is to be done when the training is over. Methods that share a phase contribute in
-order: at most one transform (first), at most one objective, any number of callbacks.
+A phase is at most one training. A method that trains has no loop of its own: it contributes a transformed model, terms of
+the loss or callbacks, and what is to be done when the training is over. Methods that share a phase contribute in
+order: at most one transform (first), any number of terms (at most one says what the labels weigh), any callbacks.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
@@ -21,30 +22,43 @@ from galenic.record.measurement import Measurement
 from galenic.record.progress import Progress, silent
 from galenic.record.quant import QuantRule
 from galenic.record.task import Task
-from galenic.record.training import TrainingConfig
-from galenic.training.augment import Views
+from galenic.record.training import Rows, TrainingConfig
+from galenic.training.augment import Spread, Views
 from galenic.training.callbacks import Callback
 from galenic.training.loop import Surroundings, TrainingData, train
-from galenic.training.objective import HardLabels, Objective, label_loss
+from galenic.training.objective import LabelTerm, Objective, Term, label_loss
 from galenic.training.teacher_cache import Predict
 from galenic.zoo.model import Model
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model or a file, known by its predictions alone.
+    """A model or a file. Most methods know it by its predictions alone.
 
     Attributes:
         name: for people.
         sha256: of the weights or the file that answers.
         classes: the names of its outputs, in order.
         predict: preprocessed inputs (batch, *input_shape) float32 -> logits (batch, classes) float32.
+        model: the torch model behind it, for methods that look at its layers; None for a file.
+        score: its (macro) AUC on validation, for methods that weigh teachers; None where nobody asked.
     """
 
     name: str
     sha256: str
     classes: tuple[str, ...]
     predict: Predict
+    model: Model | None = None
+    score: float | None = None
+
+
+class TeacherNeed(StrEnum):
+    """What a method needs of teachers; NONE is false."""
+
+    NONE = ""
+    ANSWERS = "one teacher's answers"
+    LAYERS = "one teacher's layers"
+    SEVERAL = "the answers of several teachers"
 
 
 @dataclass(frozen=True)
@@ -56,18 +70,22 @@ class Bench:
         seed: everything random follows from it.
         folder: this stage's own, for checkpoints and caches.
         training: how the phase's training is run, with precision and memory format resolved; None where none was given.
-        teacher: the reference's or teacher's predictions, or None.
+        teachers: the reference, or the teachers that the recipe names.
         cost: a model's cost as the recipe wants it: size, MACs, or latency measured in a runtime.
         progress: told how far the work is.
+        answers: where teachers' cached answers lie, shared by all stages of a store; None keeps them in ``folder``.
+        training_for: the training with precision and memory format resolved for another model than the phase's.
     """
 
     task: Task
     seed: int
     folder: Path
     training: TrainingConfig | None = None
-    teacher: Teacher | None = None
+    teachers: tuple[Teacher, ...] = ()
     cost: Callable[[Model], Measurement] | None = None
     progress: Progress = silent
+    answers: Path | None = None
+    training_for: Callable[[Model], TrainingConfig] | None = None
 
 
 @runtime_checkable
@@ -78,14 +96,14 @@ class Method(Protocol):
         name: as in recipes.
         version: raised whenever the method's results change; it enters the stage's hash.
         trains: whether it contributes to a training.
-        needs_teacher: whether it cannot work without one.
+        needs_teacher: what it needs of teachers, if anything.
         rule: the quantization that it asks of the runtime (nothing that trains may follow it), or None.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
     trains: ClassVar[bool]
-    needs_teacher: ClassVar[bool]
+    needs_teacher: ClassVar[TeacherNeed]
 
     @property
     def rule(self) -> QuantRule | None:
@@ -106,14 +124,16 @@ class Contribution:
 
     Attributes:
         model: the model to train, transformed or not.
-        objective: what to minimise instead of the label loss.
+        terms: what to minimise beside the label loss.
+        label_weight: how much the label loss weighs; None leaves that to another method, or at 1.
         callbacks: called by the loop.
         views: how many views a row has; None for a new one every epoch.
         finish: what is done to the trained model (drop observers, bake scales ...).
     """
 
     model: Model
-    objective: Objective | None = None
+    terms: tuple[Term, ...] = ()
+    label_weight: float | None = None
     callbacks: tuple[Callback, ...] = ()
     views: int | None = None
     finish: Callable[[Model], Model] = unchanged
@@ -128,14 +148,15 @@ class TrainedMethod(Method, Protocol):
 
 
 def train_together(methods: Sequence[TrainedMethod], model: Model, bench: Bench) -> Model:
-    """One training with what every method contributes; without an objective the labels are learned.
+    """One training with what every method contributes; without any term the labels are learned.
 
     Raises:
-        RecipeError: no training config was given, or two methods bring an objective or a number of views.
+        RecipeError: no training config was given, two methods contradict each other, or labels are to be learned from
+            rows that have none.
     """
     if bench.training is None:
         raise RecipeError(
-            given=f"the phase {' + '.join(m.name for m in methods)} without a training",
+            given=f"the phase {_names(methods)} without a training",
             expected="a training table (epochs, learning_rate ...) for a phase that trains",
             todo="add [phase.training] to the recipe, even an empty one takes the defaults",
         )
@@ -144,33 +165,61 @@ def train_together(methods: Sequence[TrainedMethod], model: Model, bench: Bench)
     for method in methods:
         contributions.append(method.contribute(model, bench))
         model = contributions[-1].model
-    objectives = [c.objective for c in contributions if c.objective is not None]
-    views = {c.views for c in contributions if c.views is not None}
-    if len(objectives) > 1 or len(views) > 1:
-        raise RecipeError(
-            given=f"{' + '.join(m.name for m in methods)} in one phase",
-            expected="at most one method that brings an objective (a loss)",
-            todo="put them into two phases, one after the other",
-        )
-    data = training_data(bench.task, bench.training, bench.seed, views.pop() if views else None)
-    objective = objectives[0] if objectives else HardLabels(task_loss(bench.task, bench.training))
+    views = _agreed("views", [c.views for c in contributions], methods)
+    weight = _agreed("what the labels weigh", [c.label_weight for c in contributions], methods)
+    terms = [term for c in contributions for term in c.terms]
+    label_term = _label_term(bench, bench.training, 1.0 if weight is None else weight)
+    objective = Objective([*terms, *label_term])
     callbacks = [callback for c in contributions for callback in c.callbacks]
-    where = Surroundings(bench.seed, bench.folder, bench.progress, " + ".join(m.name for m in methods))
-    train(model.module, objective, data, bench.training, where, callbacks)
+    where = Surroundings(bench.seed, bench.folder, bench.progress, _names(methods))
+    train(model.module, objective, training_data(bench, views), bench.training, where, callbacks)
     for contribution in reversed(contributions):
         model = contribution.finish(model)
     return replace(model, lineage=(*original.lineage, *(m.name for m in methods)))
 
 
-def training_data(task: Task, config: TrainingConfig, seed: int, views: int | None) -> TrainingData:
-    """The training split with its views: ``views`` of them cycled through, or a new one every epoch."""
-    split = task.train
+def training_data(bench: Bench, views: int | None) -> TrainingData:
+    """The rows that the phase learns from, with their views: ``views`` of them cycled through, or a new one every epoch."""
+    config, task = bench.training, bench.task
+    assert config is not None  # train_together has refused it
+    split = task.rows(config.rows)
+    spread = Spread(config.rotation_degrees, config.zoom, config.shift)
     modality = task.preprocessing.modality
-    return TrainingData(
-        split, task.preprocessing, task.kind, Views(modality, len(split), seed, views, config.augment, config.flips)
-    )
+    drawn = Views(modality, len(split), bench.seed, views, config.augment, config.flips, spread)
+    return TrainingData(split, task.preprocessing, task.kind, drawn)
 
 
 def task_loss(task: Task, config: TrainingConfig) -> nn.Module:
     """The label loss of a task under this config, as a module of (logits, labels)."""
     return label_loss(task.kind, task.train.labels, task.outputs, config.class_weighting, config.label_smoothing)
+
+
+def _label_term(bench: Bench, config: TrainingConfig, weight: float) -> list[Term]:
+    if weight == 0:
+        return []
+    if config.rows is not Rows.TRAIN:
+        raise RecipeError(
+            given=f"training.rows = {config.rows.value!r} with a label loss of weight {weight:g}",
+            expected="no label loss on rows that have no labels",
+            todo="set alpha = 1 in the options of the distillation, or training.rows = 'train'",
+        )
+    return [LabelTerm(task_loss(bench.task, config), weight)]
+
+
+Agreed = TypeVar("Agreed", int, float)
+
+
+def _agreed(what: str, said: Sequence[Agreed | None], methods: Sequence[TrainedMethod]) -> Agreed | None:
+    """The one value that the methods of a phase gave, or None."""
+    values = {value for value in said if value is not None}
+    if len(values) > 1:
+        raise RecipeError(
+            given=f"{_names(methods)} in one phase, which disagree on {what}: {sorted(values)}",
+            expected="one value for the one training that they share",
+            todo="give them the same value, or put them into two phases, one after the other",
+        )
+    return values.pop() if values else None
+
+
+def _names(methods: Sequence[Method]) -> str:
+    return " + ".join(method.name for method in methods)

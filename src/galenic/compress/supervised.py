@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from galenic.compress.method import Bench, Contribution, train_together
+from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
 from galenic.record.base import Record
 from galenic.zoo.model import Model
 
@@ -15,7 +15,7 @@ class Supervised(Record):
     name: ClassVar[str] = "supervised"
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = True
-    needs_teacher: ClassVar[bool] = False
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
     rule: ClassVar[None] = None
 
     def contribute(self, model: Model, bench: Bench) -> Contribution:  # noqa: ARG002 - the protocol's signature

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from galenic.compress.distill.soft_target import refuse_other_classes
+from galenic.compress.distill.answers import refuse_other_classes
 from galenic.compress.supervised import Supervised
 from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, parity_of, predict_stage
 from galenic.pipeline.plan import Plan
@@ -122,13 +122,13 @@ def _run_phases(
 ) -> tuple[list[Finished], list[Finished], list[TrainingConfig | None]]:
     """All files that the phases made, those of the last phase, and each phase's resolved training."""
     recipe = plan.recipe
-    teacher = as_teacher(setting, trusted.artifact, recipe.reference.model)
+    teachers = [as_teacher(setting, trusted.artifact, recipe.reference.model, trusted.model)]
     models, steps, last = [start], list[Finished](), list[Finished]()
     trainings: list[TrainingConfig | None] = []
     for number, phase in enumerate(plan.phases, 1):
         training = resolved_training(setting, phase.training, models[0]) if phase.training else None
         trainings.append(training)
-        models = [made for model in models for made in run_phase(setting, phase.methods, model, training, teacher)]
+        models = [made for model in models for made in run_phase(setting, phase.methods, model, training, teachers)]
         last = []
         for index, model in enumerate(models):
             setting.progress(f"exporting {phase.name}", 0, 1)

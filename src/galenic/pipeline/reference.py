@@ -60,7 +60,7 @@ def build_model(setting: Setting, recipe: ModelRecipe) -> tuple[Model, tuple[str
     return model, notes
 
 
-def as_teacher(setting: Setting, artifact: Artifact, name: str) -> Teacher:
-    """A file as a teacher: known by its predictions alone, answered by its own runtime."""
+def as_teacher(setting: Setting, artifact: Artifact, name: str, model: Model | None = None) -> Teacher:
+    """A file as a teacher, answered by its own runtime; ``model`` is what it was exported from, for a look at its layers."""
     session = open_session(artifact, threads=setting.threads)
-    return Teacher(name, artifact.sha256, artifact.classes, session.run)
+    return Teacher(name, artifact.sha256, artifact.classes, session.run, model)

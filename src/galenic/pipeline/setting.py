@@ -32,6 +32,11 @@ class Setting:
         """The store's ledger of test-set reads."""
         return Ledger(self.store.root / "ledger.jsonl")
 
+    @property
+    def answers(self) -> Path:
+        """Where teachers' cached answers lie: shared by all stages, each file named by what it depends on."""
+        return self.store.root / "answers"
+
 
 def default_store() -> Store:
     """``GALENIC_STORE``, or ``runs`` in the working folder."""

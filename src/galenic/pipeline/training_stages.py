@@ -43,7 +43,7 @@ def run_phase(
     methods: Sequence[Method],
     model: Model,
     training: TrainingConfig | None = None,
-    teacher: Teacher | None = None,
+    teachers: Sequence[Teacher] = (),
     cost: Cost | None = None,
 ) -> list[Model]:
     """Apply one phase to a model, or read from the store what it gave before.
@@ -53,14 +53,16 @@ def run_phase(
         methods: one, or several that share a training.
         model: left as it is.
         training: resolved, for methods that train.
-        teacher: for methods that distil.
+        teachers: for methods that distil.
         cost: for methods that work to a budget.
     """
-    needed = teacher if any(method.needs_teacher for method in methods) else None
+    needed = tuple(teachers) if any(method.needs_teacher for method in methods) else ()
     stage = setting.store.stage("model", _inputs(setting, methods, model, training, needed))
     with stage.locked():
         if stage.result is None:
-            bench = Bench(setting.task, setting.seed, stage.folder, training, needed, cost, setting.progress)
+            bench = Bench(
+                setting.task, setting.seed, stage.folder, training, needed, cost, setting.progress, setting.answers
+            )
             with torch_threads(setting.threads):
                 made = apply_methods(methods, model, bench)
             for number, one in enumerate(made):
@@ -106,14 +108,14 @@ def _inputs(
     methods: Sequence[Method],
     model: Model,
     training: TrainingConfig | None,
-    teacher: Teacher | None,
+    teachers: Sequence[Teacher],
 ) -> dict[str, Any]:
     return {
         "methods": [[m.name, m.version, _config(m)] for m in methods],
         "model": [model.spec.model_dump(mode="json"), weights_hash(model), list(model.lineage)],
         "training": training.model_dump(mode="json") if training else None,
         "loop": [loop.VERSION, augment.VERSION] if training else None,
-        "teacher": teacher.sha256 if teacher else None,
+        "teachers": [teacher.sha256 for teacher in teachers],
         "task": setting.task.content_hash,
         "seed": setting.seed,
         "threads": setting.threads,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from galenic.compress.distill.soft_target import SoftTarget
-from galenic.compress.method import Method
+from galenic.compress.method import Method, Teacher
 from galenic.compress.quantize.static_int8 import StaticInt8
 from galenic.compress.supervised import Supervised
 from galenic.exporters.load import exporter_for
@@ -69,8 +69,7 @@ def distill(
 ) -> Model:
     """Train a student under a teacher, which may be a model or any file that a runtime loads."""
     setting = Setting(task, default_store(), seed, progress=progress)
-    artifact = teacher if isinstance(teacher, Artifact) else export_stage(setting, teacher, RUNTIME)
-    return _phase(method or SoftTarget(), student, setting, config, artifact)
+    return _phase(method or SoftTarget(), student, setting, config, _teacher(setting, teacher))
 
 
 def quantize(model: Model, task: Task, method: Method | None = None) -> Model:
@@ -131,10 +130,13 @@ def gate(
     return judge(artifact, reference, margins, floors or Floors(), alpha=alpha)
 
 
-def _phase(
-    method: Method, model: Model, setting: Setting, config: TrainingConfig | None, teacher: Artifact | None = None
-) -> Model:
+def _phase(method: Method, model: Model, setting: Setting, config: TrainingConfig | None, *teachers: Teacher) -> Model:
     training = resolved_training(setting, config or TrainingConfig(), model) if method.trains else None
-    known = as_teacher(setting, teacher, "teacher") if teacher else None
-    (made,) = run_phase(setting, [method], model, training, known)
+    (made,) = run_phase(setting, [method], model, training, teachers)
     return replace(made, task=setting.task)
+
+
+def _teacher(setting: Setting, given: Model | Artifact) -> Teacher:
+    if isinstance(given, Artifact):
+        return as_teacher(setting, given, given.lineage[0])
+    return as_teacher(setting, export_stage(setting, given, RUNTIME), given.lineage[0], given)

@@ -11,7 +11,9 @@ from functools import cached_property
 import numpy as np
 
 from galenic.record.base import Record, content_hash
+from galenic.record.errors import RecipeError
 from galenic.record.preprocessing import Preprocessing
+from galenic.record.training import Rows
 
 
 class TaskKind(StrEnum):
@@ -95,6 +97,7 @@ class Task:
         source: the string that loads this task again, such as ``npz:breast.npz``.
         synthetic: True where no patient stands behind a row.
         overlap: what was found on two sides of a split.
+        transfer: rows without labels (-1), for distillation by the teacher alone; None where there are none.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Task:
     source: str
     synthetic: bool = False
     overlap: OverlapReport = field(default_factory=OverlapReport)
+    transfer: Split | None = None
 
     @property
     def train(self) -> Split:
@@ -126,6 +130,18 @@ class Task:
     def test(self) -> Split:
         """The rows that the gate reads once."""
         return self.splits[SplitName.TEST]
+
+    def rows(self, which: Rows) -> Split:
+        """The rows that a training learns from; RecipeError where unlabelled ones are wanted and there are none."""
+        if which is Rows.TRAIN:
+            return self.train
+        if self.transfer is None:
+            raise RecipeError(
+                given=f"training.rows = {which.value!r} on {self.name}, which has no transfer rows",
+                expected="a transfer set without labels",
+                todo='name one in [task]: transfer = "folder:PATH" or "npz:PATH"',
+            )
+        return self.transfer if which is Rows.TRANSFER else joined(self.train, self.transfer)
 
     @property
     def outputs(self) -> int:
@@ -148,7 +164,17 @@ class Task:
                 "preprocessing": self.preprocessing.digest(),
                 "splits": self.split_hashes,
             }
+            | ({"transfer": _split_hash(self.transfer)} if self.transfer is not None else {})
         )
+
+
+def joined(first: Split, second: Split) -> Split:
+    """The rows of one split, then those of another; groups, clusters and masks, which only one of them may have, are left."""
+    return Split(
+        inputs=np.concatenate([first.inputs, second.inputs]),
+        labels=np.concatenate([first.labels, second.labels.astype(first.labels.dtype)]),
+        ids=np.concatenate([first.ids, second.ids]),
+    )
 
 
 def _split_hash(split: Split) -> str:

@@ -40,6 +40,14 @@ class Flips(StrEnum):
     BOTH = "both"
 
 
+class Rows(StrEnum):
+    """Which rows a training learns from: the labelled ones, the unlabelled transfer rows, or both."""
+
+    TRAIN = "train"
+    TRANSFER = "transfer"
+    BOTH = "both"
+
+
 class TrainingConfig(Record):
     """One training: AdamW, a linear warm-up and a cosine to zero, EMA of the weights, augmentation.
 
@@ -54,6 +62,10 @@ class TrainingConfig(Record):
         label_smoothing: in [0, 1).
         augment: whether views are augmented.
         flips: which flips of an image an augmented view may have.
+        rotation_degrees: an augmented image is turned by up to this much either way.
+        zoom: it is scaled by up to this share either way.
+        shift: it is moved by up to this share of its side; by whole pixels where it is neither turned nor scaled.
+        rows: which rows are learned from; rows without labels need a teacher and no label loss (alpha = 1).
         precision, memory_format: measured where ``auto``.
     """
 
@@ -67,5 +79,9 @@ class TrainingConfig(Record):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augment: bool = True
     flips: Flips = Flips.HORIZONTAL
+    rotation_degrees: float = Field(default=12.0, ge=0, le=180)
+    zoom: float = Field(default=0.10, ge=0, lt=1)
+    shift: float = Field(default=0.06, ge=0, lt=1)
+    rows: Rows = Rows.TRAIN
     precision: Precision = Precision.AUTO
     memory_format: MemoryFormat = MemoryFormat.AUTO

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -27,32 +27,53 @@ VERSION = 1
 PARAMETERS = 6
 """Uniform numbers in [0, 1) drawn for each (row, view)."""
 
-ROTATION_DEGREES, SCALE_RANGE, SHIFT = 12.0, 0.10, 0.06
 SIGNAL_GAIN, SIGNAL_SHIFT, SIGNAL_NOISE = 0.10, 0.06, 0.05
 TABLE_NOISE = 0.05
 BANK_SIZE = 1 << 20
 
 
+@lru_cache(maxsize=4)
 def view_parameters(seed: int, view: int, rows: int) -> Float[np.ndarray, "rows 6"]:
-    """The numbers of one view of every row, float32 in [0, 1)."""
-    return np.random.default_rng([seed, view]).random((rows, PARAMETERS), dtype=np.float32)
+    """The numbers of one view of every row, float32 in [0, 1); read-only, since it is kept."""
+    numbers = np.random.default_rng([seed, view]).random((rows, PARAMETERS), dtype=np.float32)
+    numbers.flags.writeable = False
+    return numbers
 
 
-def image_view(images: Float[Tensor, "b c h w"], parameters: Float[Tensor, "b 6"]) -> Float[Tensor, "b c h w"]:
-    """Flip, rotate, scale and shift each image by its own parameters."""
+@dataclass(frozen=True)
+class Spread:
+    """How far views of images go: degrees, and shares of one."""
+
+    rotation_degrees: float = 12.0
+    zoom: float = 0.10
+    shift: float = 0.06
+
+
+DEFAULT_SPREAD = Spread()
+
+
+def image_view(
+    images: Float[Tensor, "b c h w"], parameters: Float[Tensor, "b 6"], spread: Spread = DEFAULT_SPREAD
+) -> Float[Tensor, "b c h w"]:
+    """Flip, rotate, scale and shift each image by its own parameters; shifts alone are of whole pixels."""
     flip_x, flip_y, turn, zoom, right, down = parameters.unbind(1)
-    angle = (turn * 2 - 1) * math.radians(ROTATION_DEGREES)
-    scale = 1 + (zoom * 2 - 1) * SCALE_RANGE
+    angle = (turn * 2 - 1) * math.radians(spread.rotation_degrees)
+    scale = 1 + (zoom * 2 - 1) * spread.zoom
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     sign_x, sign_y = (flip_x < 0.5).float() * 2 - 1, (flip_y < 0.5).float() * 2 - 1
-    shift_x, shift_y = (right * 2 - 1) * 2 * SHIFT, (down * 2 - 1) * 2 * SHIFT
+    shift_x, shift_y = (right * 2 - 1) * 2 * spread.shift, (down * 2 - 1) * 2 * spread.shift
+    if spread.rotation_degrees == spread.zoom == 0:
+        half_height, half_width = images.shape[2] / 2, images.shape[3] / 2
+        shift_x, shift_y = (shift_x * half_width).round() / half_width, (shift_y * half_height).round() / half_height
     first = torch.stack([cos * sign_x, -sin * sign_y, shift_x], dim=1)
     second = torch.stack([sin * sign_x, cos * sign_y, shift_y], dim=1)
     grid = F.affine_grid(torch.stack([first, second], dim=1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def signal_view(signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"]) -> Float[Tensor, "b c t"]:
+def signal_view(
+    signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"], _spread: Spread = DEFAULT_SPREAD
+) -> Float[Tensor, "b c t"]:
     """Scale, shift in time and add noise to each signal by its own parameters."""
     batch, channels, time = signals.shape
     gain = 1 + (parameters[:, 0] * 2 - 1) * SIGNAL_GAIN
@@ -62,12 +83,14 @@ def signal_view(signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"
     return moved * gain[:, None, None] + SIGNAL_NOISE * _noise(parameters[:, 2], channels * time).view_as(signals)
 
 
-def table_view(rows: Float[Tensor, "b f"], parameters: Float[Tensor, "b 6"]) -> Float[Tensor, "b f"]:
+def table_view(
+    rows: Float[Tensor, "b f"], parameters: Float[Tensor, "b 6"], _spread: Spread = DEFAULT_SPREAD
+) -> Float[Tensor, "b f"]:
     """Add a little noise to each feature (features are standardised)."""
     return rows + TABLE_NOISE * _noise(parameters[:, 0], rows.shape[1])
 
 
-AUGMENTATIONS: Mapping[Modality, Callable[[Tensor, Tensor], Tensor]] = {
+AUGMENTATIONS: Mapping[Modality, Callable[[Tensor, Tensor, Spread], Tensor]] = {
     Modality.IMAGE: image_view,
     Modality.SIGNAL: signal_view,
     Modality.TABLE: table_view,
@@ -82,7 +105,7 @@ NOT_FLIPPED: Mapping[Flips, list[int]] = {Flips.BOTH: [], Flips.HORIZONTAL: [1],
 class Views:
     """All views of a training split: ``count`` different ones that are cycled through, or a new one every epoch (None).
 
-    ``augment=False`` makes every view the row itself; ``flips`` are for images.
+    ``augment=False`` makes every view the row itself; ``flips`` and ``spread`` are for images.
     """
 
     modality: Modality
@@ -91,6 +114,7 @@ class Views:
     count: int | None
     augment: bool
     flips: Flips
+    spread: Spread = DEFAULT_SPREAD
 
     def of_epoch(self, epoch: int) -> int:
         """The view that an epoch uses."""
@@ -100,14 +124,14 @@ class Views:
 
     def parameters(self, view: int) -> Float[np.ndarray, "rows 6"]:
         """The numbers of this view for every row."""
-        parameters = view_parameters(self.seed, view, self.rows)
+        parameters = view_parameters(self.seed, view, self.rows).copy()
         if self.modality is Modality.IMAGE:
             parameters[:, NOT_FLIPPED[self.flips]] = 0.0
         return parameters
 
     def apply(self, inputs: Tensor, parameters: Tensor) -> Tensor:
         """The batch ``inputs`` as its ``parameters`` say."""
-        return AUGMENTATIONS[self.modality](inputs, parameters) if self.augment else inputs
+        return AUGMENTATIONS[self.modality](inputs, parameters, self.spread) if self.augment else inputs
 
 
 @cache

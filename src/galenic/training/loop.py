@@ -47,24 +47,26 @@ class TrainingData:
         full, rest = divmod(len(self.split), size)
         return full + (rest > 1 or full == 0)
 
-    def batches(self, epoch: int, size: int, seed: int, device: torch.device) -> Iterator[Batch]:
-        """The batches of one epoch, in an order that depends on (seed, epoch) alone.
+    def inputs(self, view: int, rows: np.ndarray) -> Tensor:
+        """One view of these rows, (rows, *input_shape) float32, made on the processor: the same one whatever trains."""
+        inputs = torch.from_numpy(to_inputs(self.preprocessing, self.split.inputs[rows]))
+        return self.views.apply(inputs, torch.from_numpy(self.views.parameters(view)[rows]))
+
+    def batches(self, epoch: int, epochs: int, size: int, seed: int, device: torch.device) -> Iterator[Batch]:
+        """The batches of one epoch out of ``epochs``, in an order that depends on (seed, epoch) alone.
 
         A last batch of a single row is left out: batch norm has no variance of one row.
         """
         order = np.random.default_rng([seed, epoch, 1]).permutation(len(self.split))
         view = self.views.of_epoch(epoch)
-        parameters = self.views.parameters(view)
         multi = self.kind is TaskKind.MULTI_LABEL
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             if len(rows) == 1 and len(order) > 1:
                 continue
-            # Views are made on the processor, so that they are the same ones whatever device trains.
-            inputs = torch.from_numpy(to_inputs(self.preprocessing, self.split.inputs[rows]))
-            inputs = self.views.apply(inputs, torch.from_numpy(parameters[rows])).to(device)
+            inputs = self.inputs(view, rows).to(device)
             labels = torch.from_numpy(self.split.labels[rows]).to(device)
-            yield Batch(inputs, labels.float() if multi else labels.long(), rows, view)
+            yield Batch(inputs, labels.float() if multi else labels.long(), rows, view, epoch / epochs)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _steps(
     for callback in callbacks:
         callback.epoch_starts(state)
     half = config.precision is Precision.BFLOAT16
-    for batch in data.batches(state.epoch, config.batch_size, seed, accelerator.device):
+    for batch in data.batches(state.epoch, config.epochs, config.batch_size, seed, accelerator.device):
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(config, state.step, data.steps(config.batch_size))
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=half):

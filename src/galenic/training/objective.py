@@ -1,13 +1,15 @@
-"""What a training minimises: an objective sees the model and a batch and returns a scalar.
+"""What a training minimises: a sum of terms, each a loss that sees one forward pass of the model and its batch.
 
 hard labels, one class a case     cross entropy with class weights w and label smoothing
 hard labels, several a case       binary cross entropy, mean over labels, with positive weights
+Terms from several methods share the one pass: soft targets, features and attention add up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +18,10 @@ from torch import Tensor, nn
 
 from galenic.record.task import TaskKind
 from galenic.record.training import ClassWeighting
+from galenic.training.layers import captured
+
+Inputs = Tensor | Mapping[str, Tensor]
+"""What a model is called with: (batch, *input_shape), or for text a dictionary of (batch, token) tensors."""
 
 
 @dataclass(frozen=True)
@@ -23,30 +29,69 @@ class Batch:
     """Rows of the training split, as the model sees them.
 
     Attributes:
-        inputs: (batch, *input_shape) float32, augmented.
-        labels: (batch,) int64, or (batch, classes) float32 for multi-label tasks.
-        rows: (batch,) int64 numpy, which rows of the training split these are.
+        inputs: (batch, *input_shape) float32, augmented; text is a dictionary of token tensors.
+        labels: (batch,) int64, or (batch, classes) float32 for multi-label tasks; -1 where a row has none.
+        rows: (batch,) int64 numpy, which rows of the training data these are.
         view: which view of each row this is; equal (row, view) means equal input.
+        progress: the share of the training's epochs that are over, in [0, 1).
     """
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
     rows: np.ndarray
     view: int
+    progress: float = 0.0
 
 
-class Objective(Protocol):
-    """A loss over a batch.
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass of the model in training.
 
-    ``own`` holds weights that are trained with the model and dropped afterwards (regressors), or None.
+    Attributes:
+        logits: (batch, classes) float32.
+        layers: what the modules that a term asked for returned, by module path.
+        batch: what went in.
+    """
+
+    logits: Tensor
+    layers: Mapping[str, Any]
+    batch: Batch
+
+
+class Term(Protocol):
+    """A loss over a pass, weighted already.
+
+    ``layers`` are the paths of the student's modules whose outputs it reads. ``own`` holds weights that are trained with
+    the model and dropped afterwards (regressors), or None.
     """
 
     @property
+    def layers(self) -> Sequence[str]:
+        """Module paths of the student."""
+
+    @property
     def own(self) -> nn.Module | None:
-        """Weights of the objective itself."""
+        """Weights of the term itself."""
+
+    def loss(self, seen: Pass) -> Tensor:
+        """A scalar."""
+
+
+class Objective:
+    """The sum of some terms; it runs the model once."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self.terms = tuple(terms)
+        self._layers = tuple(dict.fromkeys(path for term in terms for path in term.layers))
+        owned = [term.own for term in terms if term.own is not None]
+        self.own = nn.ModuleList(owned) if owned else None
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The scalar to minimise; it runs the model's forward pass itself."""
+        """The scalar to minimise for one batch."""
+        with captured(model, self._layers) as layers:
+            logits = model(batch.inputs)
+        seen = Pass(logits.float(), layers, batch)
+        return torch.stack([term.loss(seen) for term in self.terms]).sum()
 
 
 def label_loss(
@@ -76,15 +121,16 @@ def class_weights(kind: TaskKind, labels: np.ndarray, classes: int) -> Float[Ten
     return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)
 
 
-class HardLabels:
-    """Plain supervised training."""
+class LabelTerm:
+    """The label loss of the model's logits, times a weight."""
 
+    layers = ()
     own = None
 
-    def __init__(self, loss: nn.Module) -> None:
-        self._loss = loss
+    def __init__(self, loss: nn.Module, weight: float = 1.0) -> None:
+        self._loss, self._weight = loss, weight
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The label loss of the model's logits."""
-        value: Tensor = self._loss.to(batch.inputs.device)(model(batch.inputs).float(), batch.labels)
-        return value
+    def loss(self, seen: Pass) -> Tensor:
+        """Weight * label loss."""
+        value: Tensor = self._loss.to(seen.logits.device)(seen.logits, seen.batch.labels)
+        return self._weight * value

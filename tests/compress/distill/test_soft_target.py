@@ -62,7 +62,7 @@ def test_with_alpha_one_the_teacher_alone_is_learned(tmp_path: Path) -> None:
         return halves(inputs)
 
     teacher = Teacher("rule", "0" * 64, task.classes, predict)
-    bench = Bench(misled, 0, tmp_path, CONFIG, teacher)
+    bench = Bench(misled, 0, tmp_path, CONFIG, (teacher,))
     start = build("resnet8", (1, 12, 12), 2, options={"width": 4})
     (student,) = SoftTarget(alpha=1.0).apply(start, bench)
     inputs = torch.from_numpy(((task.test.inputs / 255 - 0.4) / 0.2).transpose(0, 3, 1, 2).astype(np.float32))
@@ -81,20 +81,20 @@ def test_views_bound_what_the_teacher_is_asked(task, tmp_path: Path) -> None:
         return halves(inputs)
 
     config = CONFIG.model_copy(update={"augment": True, "epochs": 5})
-    bench = Bench(task, 0, tmp_path, config, Teacher("rule", "0" * 64, task.classes, predict))
+    bench = Bench(task, 0, tmp_path, config, (Teacher("rule", "0" * 64, task.classes, predict),))
     SoftTarget(views=2).apply(build("resnet8", (1, 12, 12), 2, options={"width": 4}), bench)
     assert sum(asked) == 2 * len(task.train)
 
 
 def test_multi_label_tasks_distil_per_label(tmp_path: Path) -> None:
     task = make_task(kind=TaskKind.MULTI_LABEL)
-    bench = Bench(task, 0, tmp_path, CONFIG, Teacher("rule", "0" * 64, task.classes, halves))
+    bench = Bench(task, 0, tmp_path, CONFIG, (Teacher("rule", "0" * 64, task.classes, halves),))
     (student,) = SoftTarget(alpha=0.5).apply(build("resnet8", (1, 12, 12), 2, options={"width": 4}), bench)
     assert student.spec.outputs == 2
 
 
 def test_a_teacher_with_other_classes_is_refused(task, tmp_path: Path) -> None:
-    bench = Bench(task, 0, tmp_path, CONFIG, Teacher("other", "0" * 64, ("a", "b", "c"), halves))
+    bench = Bench(task, 0, tmp_path, CONFIG, (Teacher("other", "0" * 64, ("a", "b", "c"), halves),))
     with pytest.raises(ModelError, match="other has 3 classes"):
         SoftTarget().apply(build("resnet8", (1, 12, 12), 2), bench)
 

@@ -14,15 +14,14 @@ from typing import ClassVar
 
 from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from galenic.compress.method import Bench, Contribution, Teacher, task_loss, train_together
-from galenic.record.base import Record, content_hash
-from galenic.record.errors import ModelError
-from galenic.record.task import Task, TaskKind
-from galenic.training import augment
-from galenic.training.objective import Batch
+from galenic.compress.distill.answers import logit_cache, sole_teacher
+from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
+from galenic.record.base import Record
+from galenic.record.task import TaskKind
+from galenic.training.objective import Pass
 from galenic.training.teacher_cache import TeacherCache
 from galenic.zoo.model import Model
 
@@ -51,30 +50,21 @@ def soft_label_loss(
     return temperature**2 * divergence.mean()
 
 
-class SoftTargetObjective:
-    """alpha * soft loss + (1 - alpha) * label loss, with the teacher behind a cache."""
+class SoftTargetTerm:
+    """alpha * soft loss, with the teacher behind a cache."""
 
+    layers = ()
     own = None
 
     def __init__(
-        self,
-        cache: TeacherCache,
-        hard: nn.Module,
-        soft: Callable[[Tensor, Tensor, float], Tensor],
-        temperature: float,
-        alpha: float,
+        self, cache: TeacherCache, soft: Callable[[Tensor, Tensor, float], Tensor], temperature: float, alpha: float
     ) -> None:
         self.cache = cache
-        self._hard, self._soft, self._temperature, self._alpha = hard, soft, temperature, alpha
+        self._soft, self._temperature, self._alpha = soft, temperature, alpha
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The weighted sum for one batch."""
-        logits = model(batch.inputs).float()
-        soft = self._soft(logits, self.cache.logits(batch), self._temperature)
-        if self._alpha == 1:
-            return soft
-        hard: Tensor = self._hard.to(logits.device)(logits, batch.labels)
-        return self._alpha * soft + (1 - self._alpha) * hard
+    def loss(self, seen: Pass) -> Tensor:
+        """The weighted soft loss of one pass."""
+        return self._alpha * self._soft(seen.logits, self.cache.answers(seen.batch), self._temperature)
 
 
 class SoftTarget(Record):
@@ -87,9 +77,9 @@ class SoftTarget(Record):
     """
 
     name: ClassVar[str] = "soft_target"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     trains: ClassVar[bool] = True
-    needs_teacher: ClassVar[bool] = True
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.ANSWERS
     rule: ClassVar[None] = None
 
     temperature: float = Field(default=4.0, gt=0)
@@ -97,48 +87,12 @@ class SoftTarget(Record):
     views: int = Field(default=8, ge=1)
 
     def contribute(self, model: Model, bench: Bench) -> Contribution:
-        """The objective, on a cache that lies in the stage's folder."""
-        assert bench.training is not None  # train_together has refused it
-        teacher = matching_teacher(bench)
-        shape = (self.views, len(bench.task.train), bench.task.outputs)
-        cache = TeacherCache(bench.folder / f"{_cache_name(teacher, bench, shape)}.npy", shape, teacher.predict)
+        """The soft term; the labels weigh 1 - alpha."""
+        cache = logit_cache(bench, sole_teacher(bench), self.views)
         soft = soft_label_loss if bench.task.kind is TaskKind.MULTI_LABEL else soft_target_loss
-        hard = task_loss(bench.task, bench.training)
-        objective = SoftTargetObjective(cache, hard, soft, self.temperature, self.alpha)
-        return Contribution(model, objective=objective, views=self.views)
+        term = SoftTargetTerm(cache, soft, self.temperature, self.alpha)
+        return Contribution(model, terms=(term,), label_weight=1 - self.alpha, views=self.views)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The distilled student."""
         return [train_together([self], model, bench)]
-
-
-def matching_teacher(bench: Bench) -> Teacher:
-    """The bench's teacher, if it answers for the task's classes.
-
-    Raises:
-        ModelError: there is none, or it has other classes.
-    """
-    if bench.teacher is None:
-        raise ModelError(
-            given="a distillation without a teacher",
-            expected="a teacher (the recipe's reference, or the teacher argument)",
-            todo="give one, or use the method 'supervised'",
-        )
-    refuse_other_classes(bench.teacher.name, bench.teacher.classes, bench.task)
-    return bench.teacher
-
-
-def refuse_other_classes(name: str, classes: tuple[str, ...], task: Task) -> None:
-    """Raise ModelError where a teacher's number of classes is not the task's."""
-    if len(classes) != task.outputs:
-        raise ModelError(
-            given=f"the teacher {name} has {len(classes)} classes",
-            expected=f"{task.outputs}, as the task {task.name} ({', '.join(task.classes)})",
-            todo="take a teacher that was trained for this task, or map its outputs first",
-        )
-
-
-def _cache_name(teacher: Teacher, bench: Bench, shape: tuple[int, int, int]) -> str:
-    assert bench.training is not None
-    views = [bench.seed, bench.training.augment, bench.training.flips.value, augment.VERSION]
-    return "teacher-" + content_hash([teacher.sha256, bench.task.split_hashes["train"], views, shape])[:16]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from galenic.compress.method import Bench
+from galenic.compress.method import Bench, TeacherNeed
 from galenic.record.base import Record
 from galenic.record.quant import Observer, QuantRule, QuantSpec
 from galenic.record.task import SplitName
@@ -30,7 +30,7 @@ class StaticInt8(Record):
     name: ClassVar[str] = "static_int8"
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = False
-    needs_teacher: ClassVar[bool] = False
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
 
     observer: Observer = Observer.MIN_MAX
     per_channel: bool = True
