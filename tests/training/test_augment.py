@@ -8,7 +8,7 @@ import torch
 
 from galenic.record.preprocessing import Modality
 from galenic.record.training import Flips
-from galenic.training.augment import PARAMETERS, Views, image_view, signal_view, table_view
+from galenic.training.augment import PARAMETERS, Spread, Views, image_view, signal_view, table_view
 
 NEUTRAL = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5]])
 
@@ -65,3 +65,16 @@ def test_without_augmentation_there_is_one_view() -> None:
     rows = torch.ones(2, 3)
     assert views.of_epoch(7) == 0
     assert torch.equal(views.apply(rows, torch.from_numpy(views.parameters(0))), rows)
+
+
+def test_shifts_without_turning_and_scaling_are_of_whole_pixels() -> None:
+    """0.5 is no shift; 1 moves the window right by 2 of 28 pixels, so what was at column 12 is then at column 10."""
+    image = torch.zeros(1, 1, 28, 28)
+    image[0, 0, 5, 12] = 1.0
+    jitter = Spread(rotation_degrees=0, zoom=0, shift=2 / 28)
+    expected = torch.zeros(28, 28)
+    expected[5, 10] = 1.0
+    moved = image_view(image, torch.tensor([[0, 0, 0.9, 0.9, 1.0, 0.5]]), jitter)
+    assert torch.allclose(moved[0, 0], expected, atol=1e-4)
+    almost = image_view(image, torch.tensor([[0, 0, 0.1, 0.1, 0.95, 0.5]]), jitter)
+    assert torch.allclose(almost, moved, atol=1e-4), "1.8 pixels are rounded to 2"

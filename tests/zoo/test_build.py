@@ -8,7 +8,7 @@ from galenic.record.preprocessing import Modality
 from galenic.zoo.build import available_models, build
 from galenic.zoo.model import weights_hash
 
-SHAPES = {Modality.IMAGE: (3, 32, 32), Modality.SIGNAL: (3, 100), Modality.TABLE: (5,)}
+SHAPES = {Modality.IMAGE: (3, 32, 32), Modality.SIGNAL: (3, 100), Modality.TABLE: (5,), None: (1, 28, 28)}
 OWN = [info for info in available_models() if info.family != "outside"]
 HEAVY = (
     "resnet50",
@@ -86,7 +86,7 @@ def test_options_are_stored_as_json_would_give_them_back():
         ("mobilenetv3_small", (3, 32, 32), 2, {}, "mobilenet_v3_small"),
         ("xyzzy", (3, 32, 32), 2, {}, "galenic models"),
         ("tim:resnet18", (3, 32, 32), 2, {}, "timm:NAME or py:module:callable"),
-        ("resnet18", (6, 200), 2, {}, "choose one of ds_conv1d, resnet1d, py:module:callable"),
+        ("resnet18", (6, 200), 2, {}, "choose one of ds_conv1d, resnet1d, mlp, "),
         ("ds_conv1d", (3, 32, 32), 2, {}, "a net for signal data"),
         ("resnet18", (2, 3, 32, 32), 2, {}, "without the batch"),
         ("resnet18", (3, 0, 32), 2, {}, "all above zero"),

@@ -1,3 +1,4 @@
+import torch
 from torch import nn
 
 from galenic.zoo.build import build
@@ -16,3 +17,12 @@ def test_hidden_and_dropout_are_options():
     assert [type(layer) for layer in net.features] == [nn.Linear, nn.ReLU, nn.Dropout]
     assert (net.classifier.in_features, net.classifier.out_features) == (8, 2)
     assert len(build("mlp", (30,), 2, options={"hidden": []}).module.features) == 0
+
+
+def test_images_are_flattened_and_inputs_can_be_dropped():
+    net = build("mlp", (1, 28, 28), 10, options={"hidden": [1200, 1200], "dropout": 0.5, "input_dropout": 0.2}).module
+    assert [type(layer).__name__ for layer in net.features] == [
+        "Flatten", "Dropout", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout",
+    ]  # fmt: skip
+    assert sum(p.numel() for p in net.parameters()) == 785 * 1200 + 1201 * 1200 + 1201 * 10
+    assert net(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
