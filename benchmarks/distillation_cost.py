@@ -80,13 +80,16 @@ def ratio(over: list[float], under: list[float], rows: int) -> dict:
 
 
 class Stopwatch:
-    """A progress sink that keeps the seconds of each epoch."""
+    """A progress sink that keeps the seconds of each epoch of the first piece of work that it hears of, the training."""
 
     def __init__(self) -> None:
         self.epochs: list[float] = []
-        self._last = 0.0
+        self._work, self._last = "", 0.0
 
     def __call__(self, work: str, done: int, total: int, note: str = "") -> None:
+        self._work = self._work or work
+        if work != self._work:
+            return
         now = time.perf_counter()
         if done:
             self.epochs.append(now - self._last)

@@ -15,13 +15,30 @@ PUBLIC = [
 ]  # fmt: skip
 
 
+METHODS = [
+    "AttentionMatrices",
+    "AttentionTransfer",
+    "ClassPrior",
+    "DKD",
+    "FeatureMatching",
+    "HiddenStates",
+    "LogitStandardization",
+    "MultiTeacher",
+    "Progressive",
+    "SoftTarget",
+    "StaticInt8",
+    "Supervised",
+    "VirtualTeacher",
+]
+
+
 def test_the_public_names_are_these() -> None:
     assert dir(gx) == sorted(PUBLIC)
     assert all(getattr(gx, name) is not None for name in PUBLIC)
 
 
 def test_the_methods_are_these() -> None:
-    assert {name for name in vars(gx.methods) if name[0].isupper()} == {"SoftTarget", "StaticInt8", "Supervised"}
+    assert {name for name in vars(gx.methods) if name[0].isupper()} == set(METHODS)
 
 
 def test_an_unknown_name_says_what_there_is() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
+from galenic.cli import screen
 from galenic.cli.screen import Bars, show_error
 from galenic.record.errors import DataError
 
@@ -12,6 +17,19 @@ def test_without_a_terminal_only_finished_work_is_told(capsys) -> None:
         bars("training", 1, 2, "loss 0.5")
         bars("training", 2, 2, "loss 0.4")
     assert capsys.readouterr().err.splitlines() == ["done: training loss 0.4"]
+
+
+def test_on_a_terminal_a_long_note_is_shown_whole_on_a_line_of_its_own(monkeypatch) -> None:
+    stream = io.StringIO()
+    terminal = Console(file=stream, width=200, force_terminal=True, color_system=None, _environ={})
+    monkeypatch.setattr(screen, "errors", terminal)
+    warning = (
+        "Warning: the teacher is worse than the student alone, so distillation is expected to hurt; take a better one."
+    )
+    with Bars() as bars:
+        bars("probe", 0, 1)
+        bars("probe", 1, 1, warning)
+    assert warning in stream.getvalue()
 
 
 def test_brackets_in_what_was_given_are_shown_as_they_are(capsys) -> None:

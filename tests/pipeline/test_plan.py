@@ -8,7 +8,7 @@ import pytest
 
 from galenic.pipeline.plan import check_plan_against, make_plan, method_named
 from galenic.pipeline.recipes import parse_recipe
-from galenic.record.errors import InputError, MissingPackage, RecipeError
+from galenic.record.errors import InputError, MissingPackage, ModelError, RecipeError
 from galenic.record.recipe import Recipe
 from galenic.runtimes import runtime as runtime_module
 
@@ -22,6 +22,7 @@ auc = 0.02
 REFERENCE = '[reference]\nmodel = "resnet8"\n[reference.training]\n'
 STUDENT = '[student]\nmodel = "resnet8"\n'
 TAUGHT = '[[phase]]\nmethod = "soft_target"\n[phase.training]\nepochs = 1\n'
+ALPHA_1 = "[phase.options.soft_target]\nalpha = 1\n"
 INT8 = '[[phase]]\nmethod = "static_int8"\n'
 
 
@@ -49,6 +50,16 @@ def test_a_possible_recipe_gives_typed_phases() -> None:
         (('[reference]\nmodel = "file:m.onnx"\nweights = "w"\n', STUDENT, TAUGHT), "a file, with training or weights"),
         ((REFERENCE, '[[phase]]\nmethod = ["static_int8", "supervised"]\n[phase.training]\n'), "together"),
         ((REFERENCE, '[[phase]]\nmethod = "static_int8"\n[phase.options.soft_target]\n'), "options for soft_target"),
+        (
+            (REFERENCE, STUDENT, TAUGHT + 'rows = "both"\n'),
+            "phase 1 (soft_target) with training.rows = 'both' and labels of",
+        ),
+        ((REFERENCE, STUDENT, TAUGHT + 'rows = "transfer"\n' + ALPHA_1), "but [task] names no transfer rows"),
+        (
+            (REFERENCE + 'rows = "transfer"\n', STUDENT, TAUGHT),
+            "reference with training.rows = 'transfer' and labels of weight 1",
+        ),
+        ((REFERENCE, STUDENT, TAUGHT.replace("soft_target", "supervised") + 'rows = "both"\n'), "labels of weight 1"),
     ],
 )
 def test_an_impossible_recipe_is_refused(parts: tuple[str, ...], words: str) -> None:
@@ -90,3 +101,88 @@ def test_sensitivity_needs_a_positive_class(task) -> None:
     check_plan_against(task, plan)
     with pytest.raises(RecipeError, match="no positive class"):
         check_plan_against(dataclasses.replace(task, positive=()), plan)
+
+
+NET = 'model = "resnet8"\n'
+TEACHER = f"[[teacher]]\n{NET}[teacher.training]\n"
+FILE_TEACHER = '[[teacher]]\nmodel = "file:m.onnx"\n'
+ENSEMBLE = '[reference]\nmodel = "ensemble"\n'
+MEMBER = f"[[reference.members]]\n{NET}"
+TRAINED_MEMBER = f"{MEMBER}[reference.members.training]\n"
+
+
+def taught(method: str, options: str = "") -> str:
+    return f'[[phase]]\nmethod = "{method}"\n[phase.options.{method}]\n{options}\n[phase.training]\nepochs = 1\n'
+
+
+MULTI = taught("multi_teacher")
+PROGRESSIVE = taught("progressive", 'assistants = [{ model = "resnet8", options = { width = 2 } }]')
+LAYERS = taught("attention_transfer", 'pairs = [{ student = "stem", teacher = "stem" }]')
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (REFERENCE, TEACHER, FILE_TEACHER, STUDENT, MULTI),
+        (REFERENCE, TEACHER, STUDENT, TAUGHT),
+        (REFERENCE, STUDENT, PROGRESSIVE),
+        (ENSEMBLE, TRAINED_MEMBER, TRAINED_MEMBER, STUDENT, TAUGHT),
+        (ENSEMBLE, "[reference.training]\n", MEMBER, TRAINED_MEMBER, STUDENT, TAUGHT),
+        (ENSEMBLE, TRAINED_MEMBER, TRAINED_MEMBER, INT8),
+    ],
+)
+def test_teachers_assistants_and_ensembles_that_can_be_run(parts: tuple[str, ...]) -> None:
+    assert make_plan(recipe(*parts)).phases
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ((REFERENCE, STUDENT, MULTI), "multi_teacher with one teacher"),
+        ((REFERENCE, TEACHER, STUDENT, MULTI), "multi_teacher with one teacher"),
+        ((REFERENCE, TEACHER, TEACHER, STUDENT, TAUGHT), "soft_target with 2 teachers"),
+        ((REFERENCE, TEACHER, TEACHER, STUDENT, PROGRESSIVE), "progressive with 2 teachers"),
+        ((REFERENCE, FILE_TEACHER, STUDENT, LAYERS), "attention_transfer with a teacher that is a file (file:m.onnx)"),
+        ((REFERENCE, TEACHER, INT8), "1 [[teacher]] and no phase that learns"),
+        (
+            (REFERENCE, f"[[teacher]]\n{NET}", STUDENT, TAUGHT),
+            "the teacher 1 resnet8 with neither weights nor training",
+        ),
+        ((REFERENCE, FILE_TEACHER, 'weights = "w"\n', STUDENT, TAUGHT), "a teacher 1 that is a file, with training"),
+        ((ENSEMBLE, INT8), "the reference ensemble with 0 members"),
+        ((ENSEMBLE, TRAINED_MEMBER, INT8), "the reference ensemble with 1 member"),
+        ((REFERENCE, TRAINED_MEMBER, TRAINED_MEMBER, INT8), "the reference resnet8 with 2 members"),
+        ((ENSEMBLE, TRAINED_MEMBER, '[[reference.members]]\nmodel = "file:m.onnx"\n', INT8), "is a file (file:m.onnx)"),
+        (
+            (ENSEMBLE, TRAINED_MEMBER, MEMBER, INT8),
+            "member 2 of the reference resnet8 with neither weights nor training",
+        ),
+        ((ENSEMBLE, 'weights = "w"\n', TRAINED_MEMBER, TRAINED_MEMBER, INT8), "an ensemble, with weights of its own"),
+        ((ENSEMBLE, "[reference.training]\n", TRAINED_MEMBER, TRAINED_MEMBER, INT8), "a training that no member takes"),
+        ((REFERENCE, STUDENT, f"[[student.members]]\n{NET}", TAUGHT), "the student resnet8 of resnet8"),
+        (
+            (REFERENCE, STUDENT, PROGRESSIVE.replace('"progressive"', '["progressive", "supervised"]')),
+            "puts progressive and supervised together",
+        ),
+    ],
+)
+def test_teachers_and_ensembles_that_cannot_work_are_refused(parts: tuple[str, ...], words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        make_plan(recipe(*parts))
+    assert words in caught.value.given
+    assert caught.value.todo
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (REFERENCE.replace("resnet8", "resnet9"), INT8),
+        (REFERENCE, STUDENT.replace("resnet8", "resnet9"), TAUGHT),
+        (REFERENCE, TEACHER.replace("resnet8", "resnet9"), STUDENT, TAUGHT),
+        (ENSEMBLE, TRAINED_MEMBER, TRAINED_MEMBER.replace("resnet8", "resnet9"), INT8),
+        (REFERENCE, STUDENT, PROGRESSIVE.replace("resnet8", "resnet9")),
+    ],
+)
+def test_an_unknown_net_is_refused_before_any_work(parts: tuple[str, ...]) -> None:
+    with pytest.raises(ModelError, match="did you mean resnet8"):
+        make_plan(recipe(*parts))

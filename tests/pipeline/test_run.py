@@ -126,6 +126,18 @@ def test_only_the_chosen_file_and_the_reference_show_test_metrics(outcome: Outco
     assert chosen.validation["accuracy"].n == report.task.sizes["validation"]
 
 
+def test_the_teacher_was_compared_with_the_student_alone_before_distilling(outcome: Outcome) -> None:
+    report = outcome.report
+    assert report.probe is not None
+    assert report.comparison is not None
+    assert report.comparison.student_alone is not None
+    assert report.probe.epochs is None, "the recipe trains the student alone in full"
+    gain = report.comparison.teacher - report.comparison.student_alone
+    assert report.probe.teacher_gain is not None
+    assert report.probe.teacher_gain.value == pytest.approx(gain, abs=1e-12)
+    assert report.probe.teacher_gain.n == report.task.sizes["validation"]
+
+
 def test_the_gate_is_bound_to_the_files_and_entered_once(outcome: Outcome, store: Store) -> None:
     report = outcome.report
     assert report.gate.artifact_sha256 == report.candidates[-1].sha256

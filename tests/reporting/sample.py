@@ -17,6 +17,8 @@ from galenic.record.report import (
     Confusion,
     Metric,
     Parity,
+    ProbeOutcome,
+    ProbeResult,
     Reference,
     Report,
     RunInfo,
@@ -267,6 +269,25 @@ def _budget() -> BudgetResult:
     )
 
 
+def _probe(teacher: float, alone: float, distilled: float) -> ProbeResult:
+    """After three epochs; half an interval is 0.012."""
+
+    def metric(value: float, half: float = 0.012) -> Metric:
+        return Metric(value=value, low=value - half, high=value + half, n=800)
+
+    hurts = teacher < alone
+    return ProbeResult(
+        outcome=ProbeOutcome.HURT if hurts else ProbeOutcome.HELP,
+        sentence=f"Probe: the teacher is {'worse' if hurts else 'better'} than the student alone after 3 epochs.",
+        epochs=3,
+        teacher=metric(teacher),
+        student_alone=metric(alone),
+        distilled=metric(distilled),
+        teacher_gain=metric(teacher - alone),
+        distilled_gain=metric(distilled - alone),
+    )
+
+
 def passing() -> Report:
     """Five candidates on a synthetic task; the gate passes."""
     versions = {"galenic": "0.1.0", "onnxruntime": "1.31.1", "torch": "2.13.0", "numpy": "2.4.6", "python": "3.11.14"}
@@ -297,6 +318,7 @@ def passing() -> Report:
             distilled=0.9631,
             sentence="The teacher is better than the student alone, and distillation did no harm.",
         ),
+        probe=_probe(0.9702, 0.9112, 0.9204),
         notes=("Rows of the training split that also stand in the test split were dropped (3).",),
     )
 
@@ -320,6 +342,7 @@ def failing() -> Report:
         quantity="p90 latency", limit=0.2, value=0.385, unit="ms", status=BudgetStatus.MISSED, where=WHERE
     )
     report, judged = passing(), gate(Verdict.FAIL, (good, check)).model_copy(update={"reads": 3})
+    probe = _probe(0.8021, 0.9112, 0.8704)
     return report.model_copy(
         update={
             "gate": judged,
@@ -327,7 +350,8 @@ def failing() -> Report:
             "task": report.task.model_copy(update={"synthetic": False, "overlap": OverlapReport()}),
             "budget": BudgetResult(profile="host-fast", checks=(_budget().checks[0], missed)),
             "comparison": None,
-            "notes": (),
+            "probe": probe,
+            "notes": (probe.sentence,),
         }
     )
 
@@ -401,6 +425,7 @@ def hostile(name: str) -> Report:
             "reference": report.reference.model_copy(update={"name": name}),
             "candidates": tuple(c.model_copy(update=dict(chosen)) for c in report.candidates),
             "notes": (name,),
+            "probe": _probe(0.97, 0.91, 0.92).model_copy(update={"sentence": f"{name}!"}),
             "sentence": f"Pass: {name}.",
             "chosen_because": name,
             "recipe": report.recipe.model_copy(update={"name": name}),

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from galenic.record.errors import InputError, MissingPackage
-from galenic.record.report import Report
+from galenic.record.report import ProbeOutcome, ProbeResult, Report
 from galenic.reporting.html import render_html
 
 HOSTILE = [
@@ -91,6 +91,10 @@ def test_the_verdict_is_the_first_heading(page: Page, passing: Report) -> None:
         "Not measured on the device",
         "Budget not measured on the device",
         "The teacher is better than the student alone",
+        "was the teacher expected to help?",
+        "Expected to help",
+        "+0.059 (+0.047 to +0.071)",
+        "both students after 3 epochs",
         "1,384",
         "features.0.0",
         "onnxruntime 1.31.1",
@@ -137,6 +141,17 @@ def test_other_verdicts(sample: ModuleType) -> None:
     assert "Device budget" not in undecided.words
 
 
+def test_a_probe_that_warned_is_shown_and_one_that_was_left_out_has_no_numbers(sample: ModuleType) -> None:
+    report = sample.failing()
+    page = Page(render_html(report))
+    assert "Expected to hurt" in page.words
+    assert page.words.count(report.probe.sentence) == 2, "in the chain and to know before use"
+    short = ProbeResult(outcome=ProbeOutcome.LEFT_OUT, sentence="The teacher was not probed.")
+    bare = Page(render_html(report.model_copy(update={"probe": short, "notes": ()})))
+    assert "Not probed" in bare.words
+    assert "Teacher minus student alone" not in bare.words
+
+
 def test_every_class_stands_in_the_matrices(sample: ModuleType) -> None:
     report = sample.multi_class()
     page = Page(render_html(report))
@@ -149,7 +164,7 @@ def test_a_report_with_no_extras_renders(passing: Report) -> None:
         c.model_copy(update={"confusion": None, "parity": None, "quant": None, "integer_ops": None, "validation": {}})
         for c in passing.candidates
     )
-    update = {"candidates": bare, "comparison": None, "budget": None, "notes": ()}
+    update = {"candidates": bare, "comparison": None, "probe": None, "budget": None, "notes": ()}
     update |= {"gate": passing.gate.model_copy(update={"checks": ()})}
     update |= {"reference": passing.reference.model_copy(update={"confusion": None})}
     page = Page(render_html(passing.model_copy(update=update)))

@@ -44,14 +44,23 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_report(tmp_path / "nowhere.json")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_another_format_version_is_refused_by_its_number(passing: Report, version: object, tmp_path: Path) -> None:
     raw = json.loads(passing.model_dump_json()) | {"format_version": version}
     (tmp_path / "report.json").write_text(json.dumps(raw))
     with pytest.raises(InputError, match=r"format_version") as caught:
         read_report(tmp_path / "report.json")
     assert repr(version) in caught.value.given
-    assert "format_version 1" in caught.value.expected
+    assert "format_version 1 or 2" in caught.value.expected
+
+
+def test_a_report_of_version_1_which_knows_no_probe_is_still_read(passing: Report, tmp_path: Path) -> None:
+    raw = json.loads(passing.model_dump_json()) | {"format_version": 1}
+    del raw["probe"], raw["recipe"]["probe"]
+    (tmp_path / "report.json").write_text(json.dumps(raw))
+    found = read_report(tmp_path / "report.json")
+    assert (found.format_version, found.probe) == (1, None)
+    assert found.candidates == passing.candidates
 
 
 def test_a_key_that_does_not_fit_is_named(passing: Report, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_the_summary_has_the_verdict_the_chain_the_checks_and_the_files(passing:
         "✓ Pass",
         "? Not measured on the device",
         "distillation did no harm",
+        "• Probe: the teacher is better than the student alone",
         "→ runs/lesions/files/int8.onnx",
         "→ /tmp/runs/report.html",
     ):
@@ -42,6 +43,11 @@ def test_other_verdicts(sample: ModuleType) -> None:
     assert "✕ Fail: with 97.5 % confidence" in shown(sample.failing())
     assert "✕ Budget missed: p90 latency" in shown(sample.failing())
     assert "? Inconclusive" in shown(sample.undecided())
+
+
+def test_the_probes_warning_is_said_once_where_the_notes_say_it_too(sample: ModuleType) -> None:
+    assert shown(sample.failing()).count("Probe: the teacher is worse than the student alone") == 1
+    assert "Probe" not in shown(sample.passing().model_copy(update={"probe": None}))
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

@@ -6,7 +6,7 @@ import pytest
 
 from galenic.record.errors import InputError
 from galenic.record.profile import BudgetStatus
-from galenic.record.report import Report
+from galenic.record.report import ProbeOutcome, Report
 from galenic.reporting import words
 
 
@@ -82,3 +82,12 @@ def test_marks_differ_without_colour() -> None:
 def test_a_chosen_file_that_is_not_there_is_refused(passing: Report) -> None:
     with pytest.raises(InputError, match="'ghost'"):
         words.chosen_candidate(passing.model_copy(update={"chosen": "ghost"}))
+
+
+def test_a_probes_outcome_has_a_word_and_a_mark_and_its_gains_have_signs(sample: ModuleType) -> None:
+    hurts = sample.failing().probe
+    badge = words.probe_badge(hurts.outcome)
+    assert (badge.mark, badge.word) == ("✕", "Expected to hurt")
+    assert words.probe_badge(ProbeOutcome.LEFT_OUT).word == "Not probed"
+    # 0.8704 - 0.9112 = -0.0408, with half an interval of 0.012
+    assert words.gain(hurts.distilled_gain, hurts.metric) == "−0.041 (−0.053 to −0.029)"

@@ -19,6 +19,7 @@ def test_the_sources():
         "npz:PATH",
         "folder:PATH",
         "signals:PATH",
+        "text:PATH",
     ]
 
 

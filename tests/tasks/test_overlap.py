@@ -83,6 +83,7 @@ def test_through_load_task(arrays, write):
         "train_validation": 0,
         "train_test": 1,
         "validation_test": 1,
+        "transfer": 0,
         "dropped": 2,
         "by": "identical rows",
     }

@@ -12,6 +12,8 @@ from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
 from galenic.record.errors import GalenicError
 
+A_FEW_WORDS = 40
+"""A note that is longer does not fit beside a bar and gets a line of its own."""
 output = Console()
 errors = Console(stderr=True)
 
@@ -64,6 +66,9 @@ class Bars:
 
     def __call__(self, work: str, done: int, total: int, note: str = "") -> None:
         """Move the bar of ``work``; a piece of work that starts again gets a new bar."""
+        if len(note) > A_FEW_WORDS and errors.is_terminal:
+            self._bars.console.print(note, highlight=False, markup=False)
+            note = ""
         if work not in self._tasks or (done == 0 and self._bars.tasks[self._tasks[work]].finished):
             self._tasks[work] = self._bars.add_task(work, total=total, completed=done, note=note)
         self._bars.update(self._tasks[work], completed=done, total=total, note=note)

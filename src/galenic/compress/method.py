@@ -23,7 +23,7 @@ from galenic.record.progress import Progress, silent
 from galenic.record.quant import QuantRule
 from galenic.record.task import Task
 from galenic.record.training import Rows, TrainingConfig
-from galenic.training.augment import Spread, Views
+from galenic.training.augment import AUGMENTATIONS, Spread, Views
 from galenic.training.callbacks import Callback
 from galenic.training.loop import Surroundings, TrainingData, train
 from galenic.training.objective import LabelTerm, Objective, Term, label_loss
@@ -147,6 +147,14 @@ class TrainedMethod(Method, Protocol):
         """What this method brings; ``model`` may be changed in place, it is a copy."""
 
 
+@runtime_checkable
+class MeasuringMethod(Method, Protocol):
+    """A method that also trains other models than the phase's, with choices to be measured for each of them."""
+
+    def resolved(self, task: Task, training_for: Callable[[Model], TrainingConfig]) -> Method:
+        """The same method with those choices filled in; the resolved recipe keeps them, so they are measured once."""
+
+
 def train_together(methods: Sequence[TrainedMethod], model: Model, bench: Bench) -> Model:
     """One training with what every method contributes; without any term the labels are learned.
 
@@ -185,7 +193,8 @@ def training_data(bench: Bench, views: int | None) -> TrainingData:
     split = task.rows(config.rows)
     spread = Spread(config.rotation_degrees, config.zoom, config.shift)
     modality = task.preprocessing.modality
-    drawn = Views(modality, len(split), bench.seed, views, config.augment, config.flips, spread)
+    augment = config.augment and modality in AUGMENTATIONS  # a text has one view: the row itself
+    drawn = Views(modality, len(split), bench.seed, views, augment, config.flips, spread)
     return TrainingData(split, task.preprocessing, task.kind, drawn)
 
 

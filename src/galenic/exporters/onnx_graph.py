@@ -18,7 +18,7 @@ import torch
 from onnx import GraphProto, ModelProto, NodeProto
 
 from galenic.record.errors import ModelError
-from galenic.zoo.model import Model
+from galenic.zoo.model import Model, example_inputs
 
 OPSET = 20
 INPUT, OUTPUT = "input", "logits"
@@ -113,8 +113,7 @@ def _no_word_of_torchvision() -> Iterator[None]:
 
 
 def _traced(model: Model) -> ModelProto:
-    first = next(model.module.parameters(), torch.zeros(0))
-    example = torch.zeros((2, *model.spec.input_shape), device=first.device)
+    example = example_inputs(model.module, (2, *model.spec.input_shape))
     try:
         with warnings.catch_warnings(), _no_word_of_torchvision():
             # torch's own copying of pytrees asks for what torch has deprecated

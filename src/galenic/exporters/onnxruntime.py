@@ -62,6 +62,12 @@ def export(
         StoreError: the file cannot be written; what was there is unchanged.
     """
     _check_ends(model, preprocessing, classes)
+    if model.quant is not None and preprocessing.text is not None:
+        raise ModelError(
+            given=f"{model.spec.architecture}, a text net, as {model.quant.rule.weight_bits}-bit integers",
+            expected="a float text net: static ranges of its activations are not supported yet",
+            todo="export it without a quantization",
+        )
     graph = to_graph(model)
     if model.quant is None:
         lowered = Lowered(serialized(graph), "float32")

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from galenic.compress.methods import METHODS
 from galenic.gating.metrics import confusion, metrics
 from galenic.pipeline.chain import Chain, Finished
+from galenic.pipeline.choice import Chosen
 from galenic.pipeline.file_stages import predict_stage
 from galenic.pipeline.setting import Setting, installed_versions
 from galenic.record.base import content_hash
 from galenic.record.gate import GateResult
 from galenic.record.profile import BudgetResult
-from galenic.record.report import Candidate, Comparison, Reference, Report, RunInfo, TaskInfo
+from galenic.record.report import Candidate, Comparison, ProbeOutcome, ProbeResult, Reference, Report, RunInfo, TaskInfo
 from galenic.record.sentences import verdict_sentence
 from galenic.record.task import Split, SplitName, Task, TaskKind
 from galenic.runtimes.place import machine_name
@@ -34,7 +36,7 @@ class RunFacts:
 def assemble_report(
     setting: Setting,
     chain: Chain,
-    chosen: Finished,
+    chosen: Chosen,
     gate: GateResult,
     budget: BudgetResult | None,
     facts: RunFacts,
@@ -43,8 +45,8 @@ def assemble_report(
     recipe = chain.recipe
     frontier = frontier_ids(chain.all)
     reference = _reference(setting, chain)
-    candidates = tuple(_candidate(setting, one, one is chosen, one.id in frontier) for one in chain.all)
-    judged = next(candidate for candidate in candidates if candidate.id == chosen.id)
+    candidates = tuple(_candidate(setting, one, one is chosen.file, one.id in frontier) for one in chain.all)
+    judged = next(candidate for candidate in candidates if candidate.id == chosen.file.id)
     return Report(
         run=RunInfo(
             id=content_hash([recipe.model_dump(mode="json"), setting.task.content_hash])[:RUN_ID_DIGITS],
@@ -59,13 +61,14 @@ def assemble_report(
         task=task_info(setting.task),
         reference=reference,
         candidates=candidates,
-        chosen=chosen.id,
-        chosen_because=_why(chain, chosen),
+        chosen=chosen.file.id,
+        chosen_because=chosen.because,
         gate=gate,
         sentence=verdict_sentence(gate),
         budget=budget,
         comparison=compare_with_teacher(chain),
-        notes=(*chain.notes, *_notes(judged)),
+        probe=chain.probe,
+        notes=(*warning_of(chain.probe), *chain.notes, *_notes(judged)),
         recipe=recipe,
     )
 
@@ -86,11 +89,16 @@ def frontier_ids(chain: tuple[Finished, ...]) -> set[str]:
 
 
 def compare_with_teacher(chain: Chain) -> Comparison | None:
-    """Teacher, student alone and distilled student on validation AUC, and what follows from it."""
-    distilled = next((one for one in chain.steps if one.artifact.lineage[-1:] == ("soft_target",)), None)
-    if distilled is None:
+    """Teacher, student alone and distilled student on validation AUC, and what follows from it.
+
+    The distilled student is the first one that learned from a teacher; of several teachers the best is compared with.
+    """
+    distilling = {method.name for method in METHODS if method.needs_teacher}
+    distilled = next((one for one in chain.steps if distilling & set(one.artifact.lineage)), None)
+    scores = [one.score for one in chain.teachers if one.score is not None]
+    if distilled is None or not scores:
         return None
-    teacher = metrics(chain.reference.validation)["auc"].value
+    teacher = max(scores)
     taught = metrics(distilled.validation)["auc"].value
     alone = metrics(chain.alone.validation)["auc"].value if chain.alone else None
     return Comparison(
@@ -98,24 +106,31 @@ def compare_with_teacher(chain: Chain) -> Comparison | None:
         teacher=teacher,
         student_alone=alone,
         distilled=taught,
-        sentence=_comparison_sentence(teacher, alone, taught),
+        sentence=_comparison_sentence(teacher, alone, taught, len(scores)),
     )
 
 
-def _comparison_sentence(teacher: float, alone: float | None, taught: float) -> str:
+def _comparison_sentence(teacher: float, alone: float | None, taught: float, teachers: int) -> str:
+    who = "teacher" if teachers == 1 else f"the best of {teachers} teachers"
     if alone is None:
         return (
-            f"On validation: teacher {teacher:.3f}, distilled student {taught:.3f} (AUC). The student was not trained "
+            f"On validation: {who} {teacher:.3f}, distilled student {taught:.3f} (AUC). The student was not trained "
             "alone, so whether the teacher helped is not known (give [student.training] to find out)."
         )
-    numbers = f"On validation: teacher {teacher:.3f}, student alone {alone:.3f}, distilled student {taught:.3f} (AUC)."
+    numbers = f"On validation: {who} {teacher:.3f}, student alone {alone:.3f}, distilled student {taught:.3f} (AUC)."
     if teacher < alone - SAME_AUC:
-        return f"{numbers} The teacher is worse than the student alone; such a teacher usually harms."
+        subject = "The" if teachers == 1 else "Even the best"
+        return f"{numbers} {subject} teacher is worse than the student alone; such a teacher usually harms."
     if taught < alone - SAME_AUC:
         return f"{numbers} Distillation did harm here: the student alone is better."
     if taught > alone + SAME_AUC:
         return f"{numbers} The student gained from its teacher."
     return f"{numbers} The student is about as good with its teacher as alone."
+
+
+def warning_of(probe: ProbeResult | None) -> list[str]:
+    """What is to be known before use: that the teacher was expected to harm."""
+    return [probe.sentence] if probe is not None and probe.outcome is ProbeOutcome.HURT else []
 
 
 def task_info(task: Task) -> TaskInfo:
@@ -176,7 +191,7 @@ def _reference(setting: Setting, chain: Chain) -> Reference:
     one = chain.reference
     judged = predict_stage(setting, one.artifact, SplitName.TEST)
     return Reference(
-        name=chain.recipe.reference.model,
+        name=chain.recipe.reference.title,
         runtime=one.artifact.runtime,
         path=f"files/{one.id}{one.artifact.path.suffix}",
         sha256=one.artifact.sha256,
@@ -189,12 +204,6 @@ def _reference(setting: Setting, chain: Chain) -> Reference:
         memory_peak_mb=one.measured.memory_peak_mb,
         confusion=confusion(judged) if setting.task.kind is not TaskKind.MULTI_LABEL else None,
     )
-
-
-def _why(chain: Chain, chosen: Finished) -> str:
-    if len(chain.last) == 1:
-        return "It is what the recipe's last phase made."
-    return f"Of the {len(chain.last)} files of the last phase, {chosen.id} has the highest AUC on validation."
 
 
 def _notes(candidate: Candidate) -> list[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from galenic.compress.distill.answers import refuse_other_classes
+from galenic.compress.method import Teacher
 from galenic.compress.supervised import Supervised
 from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, parity_of, predict_stage
-from galenic.pipeline.plan import Plan
-from galenic.pipeline.reference import Trusted, as_teacher, build_model, prepare_reference
+from galenic.pipeline.plan import Phase, Plan
+from galenic.pipeline.probe import Distilling, probe
+from galenic.pipeline.reference import Trusted, as_teacher, build_model, prepare_reference, prepare_teachers
 from galenic.pipeline.setting import Setting
-from galenic.pipeline.training_stages import resolved_training, run_phase
+from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
 from galenic.record.artifact import Artifact
+from galenic.record.base import Record
 from galenic.record.predictions import Predictions
-from galenic.record.recipe import Recipe
-from galenic.record.report import Parity
+from galenic.record.recipe import ModelRecipe, PhaseRecipe, Recipe
+from galenic.record.report import Parity, ProbeResult
 from galenic.record.task import SplitName
-from galenic.record.training import TrainingConfig
 from galenic.zoo.model import Model
 
 
@@ -43,7 +46,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Chain:
-    """All files of a run, oldest first; ``last`` are those of the last phase; ``recipe`` has every measured choice."""
+    """All files of a run, oldest first; ``last`` are those of the last phase; ``recipe`` has every measured choice.
+
+    ``teachers`` are those of the phases that distil, with their AUC on validation; ``probe`` was asked before the first one.
+    """
 
     reference: Finished
     alone: Finished | None
@@ -51,6 +57,8 @@ class Chain:
     last: tuple[Finished, ...]
     recipe: Recipe
     notes: tuple[str, ...]
+    teachers: tuple[Teacher, ...] = ()
+    probe: ProbeResult | None = None
 
     @property
     def all(self) -> tuple[Finished, ...]:
@@ -58,45 +66,75 @@ class Chain:
         return (self.reference, *((self.alone,) if self.alone else ()), *self.steps)
 
 
+@dataclass(frozen=True)
+class Student:
+    """What the phases begin with, what it became when it was trained alone, and its part of the recipe, resolved."""
+
+    start: Model
+    alone: Finished | None
+    recipe: ModelRecipe | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Whom the student learns from, and what they said about validation, in the same order."""
+
+    taught_by: tuple[Teacher, ...] = ()
+    answers: tuple[Predictions, ...] = ()
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What the phases made: all files, those of the last phase, the phases resolved, and the probe before distillation."""
+
+    steps: tuple[Finished, ...]
+    last: tuple[Finished, ...]
+    phases: tuple[PhaseRecipe, ...]
+    probe: ProbeResult | None
+
+
 def run_chain(setting: Setting, plan: Plan) -> Chain:
     """Prepare the reference and the student, run every phase, and export, predict and measure each model on the way."""
     recipe = plan.recipe
     trusted = prepare_reference(setting, recipe.reference, recipe.runtime)
-    if any(method.needs_teacher for phase in plan.phases for method in phase.methods):
-        refuse_other_classes(recipe.reference.model, trusted.artifact.classes, setting.task)
-    resolved = recipe.model_copy(
-        update={"reference": recipe.reference.model_copy(update={"training": trusted.training})}
-    )
-    reference = finish(
-        setting, recipe, trusted.artifact, trusted.model, "reference", f"{recipe.reference.model}, reference"
-    )
-    start, notes, alone = trusted.model, trusted.notes, None
-    if recipe.student is not None:
-        start, more = build_model(setting, recipe.student)
-        notes += more
-        if recipe.student.training is not None:
-            training = resolved_training(setting, recipe.student.training, start)
-            student = recipe.student.model_copy(update={"training": training})
-            resolved = resolved.model_copy(update={"student": student})
-            (model,) = run_phase(setting, [Supervised()], start, training)
-            alone = finish(
-                setting,
-                recipe,
-                export_stage(setting, model, recipe.runtime),
-                model,
-                "alone",
-                f"{recipe.student.model} alone",
-            )
-    assert start is not None  # the plan has refused a file without a student
-    steps, last, trainings = _run_phases(setting, plan, start, trusted)
-    phases = tuple(p.model_copy(update={"training": t}) for p, t in zip(recipe.phase, trainings, strict=True))
+    named = prepare_teachers(setting, recipe)
+    teachers = teachers_of(setting, plan, named or (trusted,))
+    title = f"{recipe.reference.title}, reference"
+    reference = finish(setting, recipe, trusted.artifact, trusted.model, "reference", title)
+    student = _prepare_student(setting, recipe, trusted)
+    walked = _run_phases(setting, plan, student, teachers)
+    resolved = {
+        "reference": trusted.recipe,
+        "teacher": tuple(one.recipe for one in named),
+        "student": student.recipe,
+        "phase": walked.phases,
+    }
     return Chain(
-        reference,
-        alone,
-        tuple(steps),
-        tuple(last) or (reference,),
-        resolved.model_copy(update={"phase": phases}),
-        notes,
+        reference=reference,
+        alone=student.alone,
+        steps=walked.steps,
+        last=walked.last or (reference,),
+        recipe=recipe.model_copy(update=resolved),
+        notes=(
+            *(note for one in (trusted, *named) for note in one.notes),
+            *student.notes,
+            *_scores(teachers.taught_by),
+        ),
+        teachers=teachers.taught_by,
+        probe=walked.probe,
+    )
+
+
+def teachers_of(setting: Setting, plan: Plan, trusted: Sequence[Trusted]) -> Teachers:
+    """The teachers of the plan's methods with their scores, each answered by its own file; none where no method distils."""
+    if not any(method.needs_teacher for phase in plan.phases for method in phase.methods):
+        return Teachers()
+    for one in trusted:
+        refuse_other_classes(one.recipe.title, one.artifact.classes, setting.task)
+    return Teachers(
+        tuple(as_teacher(setting, one.artifact, one.recipe.title, one.model, scored=True) for one in trusted),
+        tuple(predict_stage(setting, one.artifact, SplitName.VALIDATION) for one in trusted),
     )
 
 
@@ -117,25 +155,85 @@ def finish(
     return finished
 
 
-def _run_phases(
-    setting: Setting, plan: Plan, start: Model, trusted: Trusted
-) -> tuple[list[Finished], list[Finished], list[TrainingConfig | None]]:
-    """All files that the phases made, those of the last phase, and each phase's resolved training."""
-    recipe = plan.recipe
-    teachers = [as_teacher(setting, trusted.artifact, recipe.reference.model, trusted.model)]
-    models, steps, last = [start], list[Finished](), list[Finished]()
-    trainings: list[TrainingConfig | None] = []
-    for number, phase in enumerate(plan.phases, 1):
-        training = resolved_training(setting, phase.training, models[0]) if phase.training else None
-        trainings.append(training)
-        models = [made for model in models for made in run_phase(setting, phase.methods, model, training, teachers)]
-        last = []
-        for index, model in enumerate(models):
-            setting.progress(f"exporting {phase.name}", 0, 1)
-            artifact = export_stage(setting, model, recipe.runtime)
-            setting.progress(f"exporting {phase.name}", 1, 1)
-            name = "-".join([str(number), *(m.name for m in phase.methods), *([str(index)] if len(models) > 1 else [])])
-            title = f"{model.lineage[0]}, {' + '.join(model.lineage[1:])}"
-            last.append(finish(setting, recipe, artifact, model, name, title))
+def _prepare_student(setting: Setting, recipe: Recipe, trusted: Trusted) -> Student:
+    wanted = recipe.student
+    if wanted is None:
+        assert trusted.model is not None  # the plan has refused a file without a student
+        return Student(trusted.model, None, None)
+    start, notes = build_model(setting, wanted)
+    if wanted.training is None:
+        return Student(start, None, wanted, notes)
+    training = resolved_training(setting, wanted.training, start)
+    (model,) = run_phase(setting, [Supervised()], start, training)
+    artifact = export_stage(setting, model, recipe.runtime)
+    alone = finish(setting, recipe, artifact, model, "alone", f"{wanted.model} alone")
+    return Student(start, alone, wanted.model_copy(update={"training": training}), notes)
+
+
+def _run_phases(setting: Setting, plan: Plan, student: Student, teachers: Teachers) -> Walked:
+    models, probed = {"": student.start}, None
+    steps, last, resolved = list[Finished](), list[Finished](), list[PhaseRecipe]()
+    for number, (planned, recipe) in enumerate(zip(plan.phases, plan.recipe.phase, strict=True), 1):
+        phase = measured_phase(setting, planned, models[""])
+        resolved.append(_written_back(recipe, planned, phase))
+        if probed is None and any(method.needs_teacher for method in phase.methods):
+            probed = _probe(setting, plan.recipe, phase, models[""], student.alone, teachers)
+        models = {
+            label: made
+            for name, model in models.items()
+            for label, made in _labelled(
+                name, run_phase(setting, phase.methods, model, phase.training, teachers.taught_by)
+            )
+        }
+        last = [_finish_step(setting, plan.recipe, phase, number, label, made) for label, made in models.items()]
         steps += last
-    return steps, last, trainings
+    return Walked(tuple(steps), tuple(last), tuple(resolved), probed)
+
+
+def measured_phase(setting: Setting, phase: Phase, model: Model) -> Phase:
+    """The phase with every choice filled in that is made by measuring."""
+    training = resolved_training(setting, phase.training, model) if phase.training else None
+    return Phase(resolved_methods(setting, phase.methods, phase.training), training)
+
+
+def _written_back(recipe: PhaseRecipe, planned: Phase, measured: Phase) -> PhaseRecipe:
+    """The phase of the recipe with the choices that were measured, so that it runs again without measuring."""
+    options = {
+        after.name: after.model_dump(mode="json")
+        for before, after in zip(planned.methods, measured.methods, strict=True)
+        if isinstance(after, Record) and after != before
+    }
+    return PhaseRecipe(method=recipe.method, options={**recipe.options, **options}, training=measured.training)
+
+
+def _probe(
+    setting: Setting, recipe: Recipe, phase: Phase, start: Model, alone: Finished | None, teachers: Teachers
+) -> ProbeResult | None:
+    """A short look at whether the teacher can help."""
+    if not recipe.probe.epochs or phase.training is None:
+        return None
+    ahead = Distilling(phase.methods, phase.training, start, teachers.taught_by, teachers.answers, recipe.runtime)
+    return probe(setting, ahead, recipe.probe.epochs, alone.validation if alone else None)
+
+
+def _labelled(before: str, made: Sequence[Model]) -> Iterator[tuple[str, Model]]:
+    """The models that came of one, each with what tells it apart: the last goes on under the name that it had."""
+    for number, model in enumerate(made[:-1], 1):
+        own = model.lineage[-1] if model.lineage[-1] != made[-1].lineage[-1] else str(number)
+        yield f"{before}-{own}".strip("-"), model
+    yield before, made[-1]
+
+
+def _finish_step(setting: Setting, recipe: Recipe, phase: Phase, number: int, label: str, model: Model) -> Finished:
+    setting.progress(f"exporting {phase.name}", 0, 1)
+    artifact = export_stage(setting, model, recipe.runtime)
+    setting.progress(f"exporting {phase.name}", 1, 1)
+    name = "-".join([str(number), *(method.name for method in phase.methods), *([label] if label else [])])
+    title = f"{model.lineage[0]}, {' + '.join(model.lineage[1:])}"
+    return finish(setting, recipe, artifact, model, name, title)
+
+
+def _scores(teachers: Sequence[Teacher]) -> list[str]:
+    if len(teachers) < 2:
+        return []
+    return [f"Teachers (AUC on validation): {', '.join(f'{one.name} {one.score:.3f}' for one in teachers)}."]

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from galenic.compress.method import Method
+from galenic.compress.method import Method, TrainedMethod
 from galenic.compress.methods import METHODS
 from galenic.exporters.load import exporter_for
 from galenic.gating.profiles import load_profile
+from galenic.pipeline.model_checks import check_models
 from galenic.pipeline.recipes import validated
 from galenic.record.errors import RecipeError
 from galenic.record.profile import Profile
-from galenic.record.recipe import PhaseRecipe, Recipe
+from galenic.record.recipe import FILE_PREFIX as FILE_PREFIX
+from galenic.record.recipe import ModelRecipe, PhaseRecipe, Recipe
 from galenic.record.task import Task, TaskKind
-from galenic.record.training import TrainingConfig
+from galenic.record.training import Rows, TrainingConfig
 from galenic.runtimes.load import require_runtime
-
-FILE_PREFIX = "file:"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def make_plan(recipe: Recipe) -> Plan:
     require_runtime(recipe.runtime)
     phases = tuple(_phase(phase, number) for number, phase in enumerate(recipe.phase, 1))
     _check_order(phases)
-    _check_models(recipe, phases)
+    check_models(recipe, [phase.methods for phase in phases])
+    _check_rows(recipe, phases)
     if not recipe.gate.margins.declared() and not recipe.gate.floors.declared():
         raise RecipeError(
             given=f"the recipe {recipe.name} declares no margin and no floor",
@@ -70,6 +71,13 @@ def make_plan(recipe: Recipe) -> Plan:
 def check_plan_against(task: Task, plan: Plan) -> None:
     """Check what needs the task: endpoints that it has, before any training starts."""
     gate = plan.recipe.gate
+    quantizers = [method.name for phase in plan.phases for method in phase.methods if method.rule is not None]
+    if task.preprocessing.text is not None and quantizers:
+        raise RecipeError(
+            given=f"{quantizers[0]} on {task.name}, a text task",
+            expected="phases without it: static ranges of a text net's activations are not supported yet",
+            todo=f"remove the phase {quantizers[0]}",
+        )
     wanted = set(gate.margins.declared()) | set(gate.floors.declared())
     without = task.kind is TaskKind.MULTI_LABEL or not task.positive
     if without and wanted & {"sensitivity", "specificity"}:
@@ -107,7 +115,7 @@ def _phase(recipe: PhaseRecipe, number: int) -> Phase:
             expected=f"options for its own methods only: {', '.join(recipe.methods)}",
             todo="rename or remove that table",
         )
-    if len(configs) > 1 and not all(config.trains for config in configs):
+    if len(configs) > 1 and not all(isinstance(config, TrainedMethod) for config in configs):
         raise RecipeError(
             given=f"phase {number} puts {' and '.join(recipe.methods)} together",
             expected="methods that share one training",
@@ -142,37 +150,44 @@ def _check_order(phases: Sequence[Phase]) -> None:
             quantized_by = phase.name
 
 
-def _check_models(recipe: Recipe, phases: Sequence[Phase]) -> None:
-    reference = recipe.reference
-    is_file = reference.model.startswith(FILE_PREFIX)
-    if is_file and (reference.training is not None or reference.weights is not None):
-        raise RecipeError(
-            given="a reference that is a file, with training or weights",
-            expected="a file as it is",
-            todo="remove reference.training and reference.weights",
-        )
-    if not is_file and reference.training is None and reference.weights is None:
-        raise RecipeError(
-            given=f"the reference {reference.model} with neither weights nor training",
-            expected="reference.weights (a .safetensors or checkpoint file) or [reference.training]",
-            todo="say where its weights come from: an untrained model is no reference",
-        )
-    if recipe.student is None and is_file:
-        raise RecipeError(
-            given="a reference that is a file, and no student",
-            expected="a [student] that can be changed; a file cannot",
-            todo='add [student] with model = "..." (`galenic models` lists them)',
-        )
-    if recipe.student is None and any(m.needs_teacher for phase in phases for m in phase.methods):
-        raise RecipeError(
-            given="a distillation without a student",
-            expected="a [student] that learns from the reference",
-            todo='add [student] with model = "..." (`galenic models` lists them)',
-        )
-    first = phases[0] if phases else None
-    if recipe.student is not None and (first is None or not first.methods[0].trains) and not recipe.student.weights:
-        raise RecipeError(
-            given=f"the student {recipe.student.model} is never trained",
-            expected="a first phase that trains it (soft_target, supervised), or student.weights",
-            todo="add such a [[phase]] in front",
-        )
+def _check_rows(recipe: Recipe, phases: Sequence[Phase]) -> None:
+    """Rows without labels are named in [task], and nothing learns labels from them."""
+    models = [("reference", recipe.reference), *([("student", recipe.student)] if recipe.student else [])]
+    models += [(f"teacher {number}", teacher) for number, teacher in enumerate(recipe.teacher, 1)]
+    weights = [(name, training, 1.0) for name, model in models for training in _trainings(model)]
+    weights += [
+        (f"phase {number} ({phase.name})", phase.training, _label_weight(phase))
+        for number, phase in enumerate(phases, 1)
+    ]
+    for name, training, weight in weights:
+        if training is None or training.rows is Rows.TRAIN:
+            continue
+        if weight:
+            raise RecipeError(
+                given=f"{name} with training.rows = {training.rows.value!r} and labels of weight {weight:g}",
+                expected="nothing that learns labels from rows that have none",
+                todo="set alpha = 1 (or label_weight = 0) in the options of its distillation, or training.rows = 'train'",
+            )
+        if recipe.task.transfer is None:
+            raise RecipeError(
+                given=f"{name} with training.rows = {training.rows.value!r}, but [task] names no transfer rows",
+                expected="rows without labels",
+                todo='add transfer = "folder:PATH" or "npz:PATH" to [task]',
+            )
+
+
+def _trainings(model: ModelRecipe) -> Iterator[TrainingConfig | None]:
+    """A model's own training, and those of its members."""
+    yield model.training
+    for member in model.members:
+        yield from _trainings(member)
+
+
+def _label_weight(phase: Phase) -> float:
+    """What the labels weigh in a phase, as far as its methods say so in their options; 1 where none does."""
+    for method in phase.methods:
+        if hasattr(method, "label_weight"):
+            return float(method.label_weight)
+        if hasattr(method, "alpha"):
+            return 1.0 - float(method.alpha)
+    return 1.0

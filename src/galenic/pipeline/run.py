@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from galenic.gating.budget import check_budget
-from galenic.gating.metrics import metrics
 from galenic.pipeline.assemble import RunFacts, assemble_report
 from galenic.pipeline.chain import Finished, run_chain
+from galenic.pipeline.choice import choose
 from galenic.pipeline.gate_stage import gate_stage
 from galenic.pipeline.plan import check_plan_against, make_plan
 from galenic.pipeline.run_folder import write_run
@@ -48,22 +48,18 @@ def compress(recipe: Recipe, store: Store, progress: Progress = silent) -> Outco
     started, clock = datetime.now(UTC), time.monotonic()
     plan = make_plan(recipe)
     progress("loading the task", 0, 1)
-    task = load_task(recipe.task.source, overlap=recipe.task.overlap, **recipe.task.options)
+    data = recipe.task
+    task = load_task(data.source, overlap=data.overlap, transfer=data.transfer, **data.options)
     progress("loading the task", 1, 1)
     check_plan_against(task, plan)
     setting = Setting(task, store, recipe.seed, recipe.threads, progress)
     chain = run_chain(setting, plan)
-    chosen = best_on_validation(chain.last)
-    gate = gate_stage(setting, recipe.gate, chosen.artifact, chain.reference.artifact)
-    budget = budget_of(plan.profile, chosen) if plan.profile else None
+    chosen = choose(recipe.choose, chain.last, plan.profile)
+    gate = gate_stage(setting, recipe.gate, chosen.file.artifact, chain.reference.artifact)
+    budget = budget_of(plan.profile, chosen.file) if plan.profile else None
     facts = RunFacts(started.isoformat(timespec="seconds"), time.monotonic() - clock)
     report = assemble_report(setting, chain, chosen, gate, budget, facts)
     return Outcome(report, write_run(store, report, chain.all))
-
-
-def best_on_validation(last: tuple[Finished, ...]) -> Finished:
-    """Of the last phase's files the one with the highest AUC on validation; the first of equals."""
-    return max(last, key=lambda one: metrics(one.validation)["auc"].value)
 
 
 def budget_of(profile: Profile, chosen: Finished) -> BudgetResult:

@@ -14,7 +14,9 @@ from galenic.record.task import Task
 from galenic.store.ledger import Ledger
 from galenic.store.stages import Store
 
-PACKAGES = ("galenic", "numpy", "torch", "onnx", "onnxruntime", "monai", "accelerate", "scipy", "scikit-learn")
+PACKAGES = (
+    "galenic", "numpy", "torch", "onnx", "onnxruntime", "monai", "accelerate", "scipy", "scikit-learn", "transformers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

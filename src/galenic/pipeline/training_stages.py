@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from galenic.compress.method import Bench, Method, Teacher, TrainedMethod, train_together
+from galenic.compress.method import Bench, MeasuringMethod, Method, Teacher, TrainedMethod, train_together
 from galenic.pipeline.setting import Setting
 from galenic.record.base import Record
 from galenic.record.errors import RecipeError
@@ -38,6 +40,18 @@ def resolved_training(setting: Setting, config: TrainingConfig, model: Model) ->
         return TrainingConfig.model_validate(stage.result)
 
 
+def resolved_methods(
+    setting: Setting, methods: Sequence[Method], training: TrainingConfig | None
+) -> tuple[Method, ...]:
+    """The methods with every choice filled in that they would otherwise measure for models of their own."""
+    return tuple(
+        method.resolved(setting.task, partial(resolved_training, setting, training))
+        if training is not None and isinstance(method, MeasuringMethod)
+        else method
+        for method in methods
+    )
+
+
 def run_phase(
     setting: Setting,
     methods: Sequence[Method],
@@ -61,14 +75,22 @@ def run_phase(
     with stage.locked():
         if stage.result is None:
             bench = Bench(
-                setting.task, setting.seed, stage.folder, training, needed, cost, setting.progress, setting.answers
+                task=setting.task,
+                seed=setting.seed,
+                folder=stage.folder,
+                training=training,
+                teachers=needed,
+                cost=cost,
+                progress=setting.progress,
+                answers=setting.answers,
+                training_for=partial(resolved_training, setting, training) if training is not None else None,
             )
             with torch_threads(setting.threads):
                 made = apply_methods(methods, model, bench)
             for number, one in enumerate(made):
                 save_model(one, stage.folder / str(number))
             stage.finish({"models": len(made)})
-            forget(stage.folder / "training.safetensors")
+            forget(stage.folder, len(made))
         result: Mapping[str, Any] = stage.result or {}
         return [load_model(stage.folder / str(number)) for number in range(result["models"])]
 
@@ -98,9 +120,14 @@ def apply_methods(methods: Sequence[Method], model: Model, bench: Bench) -> list
     return [train_together(trained, model, bench)]
 
 
-def forget(checkpoint: Path) -> None:
-    """Remove a checkpoint that a finished stage no longer needs."""
-    checkpoint.unlink(missing_ok=True)
+def forget(folder: Path, models: int) -> None:
+    """Remove what a finished stage no longer needs: checkpoints, and what a method kept on its way."""
+    needed = {"result.json", "lock", *(str(number) for number in range(models))}
+    for path in folder.iterdir():
+        if path.name not in needed and path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in needed:
+            path.unlink()
 
 
 def _inputs(

@@ -11,13 +11,13 @@ Every verb keeps what it made in the default store (``GALENIC_STORE``, or ``runs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from galenic.compress.distill.soft_target import SoftTarget
-from galenic.compress.method import Method, Teacher
+from galenic.compress.method import Method, Teacher, TeacherNeed
 from galenic.compress.quantize.static_int8 import StaticInt8
 from galenic.compress.supervised import Supervised
 from galenic.exporters.load import exporter_for
@@ -26,7 +26,7 @@ from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, 
 from galenic.pipeline.reference import as_teacher
 from galenic.pipeline.run_folder import write_card
 from galenic.pipeline.setting import Setting, default_store
-from galenic.pipeline.training_stages import resolved_training, run_phase
+from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
 from galenic.preprocess.transform import to_inputs
 from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
@@ -39,15 +39,20 @@ from galenic.record.training import TrainingConfig
 from galenic.store.ledger import Read
 from galenic.tasks.load import load_task as load_task
 from galenic.zoo.build import build as zoo_build
+from galenic.zoo.build import fitted_options
 from galenic.zoo.model import Model
 
 RUNTIME = "onnxruntime"
 
+Knowing = Model | Artifact
+"""What can teach: a model, or any file that a runtime loads."""
+
 
 def build(name: str, task: Task, *, seed: int = 0, options: Mapping[str, Any] | None = None) -> Model:
     """A fresh model for a task: its input shape and number of classes are the task's."""
+    fitted = fitted_options(name, task.preprocessing, options or {})
     shape = task.preprocessing.input_shape
-    return replace(zoo_build(name, shape, task.outputs, seed=seed, options=options or {}), task=task)
+    return replace(zoo_build(name, shape, task.outputs, seed=seed, options=fitted), task=task)
 
 
 def train(
@@ -60,16 +65,22 @@ def train(
 def distill(
     student: Model,
     task: Task,
-    teacher: Model | Artifact,
+    teacher: Knowing | Sequence[Knowing],
     method: Method | None = None,
     config: TrainingConfig | None = None,
     *,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Model:
-    """Train a student under a teacher, which may be a model or any file that a runtime loads."""
+    """Train a student under a teacher, which may be a model or any file that a runtime loads, or under several of them.
+
+    A method that makes other models on the way (``Progressive``) keeps them in the store; the student is returned.
+    """
     setting = Setting(task, default_store(), seed, progress=progress)
-    return _phase(method or SoftTarget(), student, setting, config, _teacher(setting, teacher))
+    method = method or SoftTarget()
+    given = teacher if isinstance(teacher, Sequence) else [teacher]
+    scored = method.needs_teacher is TeacherNeed.SEVERAL
+    return _phase(method, student, setting, config, *(_teacher(setting, one, scored) for one in given))
 
 
 def quantize(model: Model, task: Task, method: Method | None = None) -> Model:
@@ -131,12 +142,14 @@ def gate(
 
 
 def _phase(method: Method, model: Model, setting: Setting, config: TrainingConfig | None, *teachers: Teacher) -> Model:
-    training = resolved_training(setting, config or TrainingConfig(), model) if method.trains else None
-    (made,) = run_phase(setting, [method], model, training, teachers)
-    return replace(made, task=setting.task)
+    wanted = config or TrainingConfig()
+    training = resolved_training(setting, wanted, model) if method.trains else None
+    made = run_phase(setting, resolved_methods(setting, [method], wanted), model, training, teachers)
+    return replace(made[-1], task=setting.task)
 
 
-def _teacher(setting: Setting, given: Model | Artifact) -> Teacher:
+def _teacher(setting: Setting, given: Knowing, scored: bool) -> Teacher:
+    name = given.lineage[0]
     if isinstance(given, Artifact):
-        return as_teacher(setting, given, given.lineage[0])
-    return as_teacher(setting, export_stage(setting, given, RUNTIME), given.lineage[0], given)
+        return as_teacher(setting, given, name, scored=scored)
+    return as_teacher(setting, export_stage(setting, given, RUNTIME), name, given, scored=scored)

@@ -14,16 +14,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from galenic.record.errors import DataError
-from galenic.record.preprocessing import Modality, Preprocessing
+from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
 
 _CHUNK_VALUES = 1 << 22  # bounds the float64 copy to 32 MB
 _CONSTANT = 1e-9  # a deviation below this share of the mean is rounding, not signal
 
 
-def fit_preprocessing(modality: Modality, raw_train: np.ndarray, scale: float) -> Preprocessing:
-    """The preprocessing whose mean and std are those of ``raw_train`` (n, *raw_shape), channel last."""
+def fit_preprocessing(
+    modality: Modality, raw_train: np.ndarray, scale: float, text: WordPieces | None = None
+) -> Preprocessing:
+    """The preprocessing whose mean and std are those of ``raw_train`` (n, *raw_shape), channel last; text has none."""
     if len(raw_train) == 0:
         raise DataError("no training rows", "at least one", "check the training split")
+    if text is not None:
+        shape = tuple(raw_train.shape[1:])
+        return Preprocessing(modality=modality, raw_shape=shape, scale=scale, mean=(), std=(), text=text)
     mean, std = channel_moments(raw_train)
     mean, std = mean * scale, std * abs(scale)
     constant = std <= _CONSTANT * np.maximum(np.abs(mean), abs(scale))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
-from pydantic import model_validator
+import numpy as np
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from galenic.record.base import Record
 
@@ -15,17 +17,47 @@ class Modality(StrEnum):
     IMAGE = "image"
     SIGNAL = "signal"
     TABLE = "table"
+    TEXT = "text"
+
+
+PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+
+
+class WordPieces(Record):
+    """What turns a text into token ids (``preprocess/text.py``). All of it travels with the artifact, since a device
+    that has the ids of another vocabulary answers nonsense without noticing.
+
+    Attributes:
+        vocabulary: the pieces; the place of each is its token id, ``[PAD]`` is 0. Pieces inside a word begin with ``##``.
+        lower_case: whether case and accents are dropped first, as for BERT's uncased vocabularies.
+    """
+
+    vocabulary: tuple[str, ...]
+    lower_case: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> WordPieces:
+        missing = [piece for piece in (PAD, UNKNOWN, START, END) if piece not in self.vocabulary]
+        if missing:
+            raise ValueError(f"the vocabulary has no {', '.join(missing)}")
+        if self.vocabulary[0] != PAD:
+            raise ValueError(f"{PAD} has to be the first piece: token id 0 is padding")
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            raise ValueError("a piece stands twice in the vocabulary")
+        return self
 
 
 class Preprocessing(Record):
-    """``input = (raw * scale - mean) / std``, per channel, then channels first, as float32.
+    """``input = (raw * scale - mean) / std``, per channel, then channels first, as float32; token ids as they are, int64.
 
     Attributes:
-        modality: image rows are (height, width, channel), signal rows (time, channel), table rows (feature,).
+        modality: image rows are (height, width, channel), signal rows (time, channel), table rows (feature,), and text
+            rows (token,): ids that are filled up with 0.
         raw_shape: the shape of one raw row in that layout.
-        scale: what raw values are multiplied by, 1/255 for 8-bit images.
-        mean: per channel (or per feature), in units of raw * scale.
+        scale: what raw values are multiplied by, 1/255 for 8-bit images; 1 for text.
+        mean: per channel (or per feature), in units of raw * scale; empty for text.
         std: the same, all above zero.
+        text: for text alone, what made the ids; where it is None it is not in the JSON form.
     """
 
     modality: Modality
@@ -33,20 +65,37 @@ class Preprocessing(Record):
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    text: WordPieces | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Preprocessing:
-        rank = {Modality.IMAGE: 3, Modality.SIGNAL: 2, Modality.TABLE: 1}[self.modality]
+        rank = {Modality.IMAGE: 3, Modality.SIGNAL: 2, Modality.TABLE: 1, Modality.TEXT: 1}[self.modality]
         if len(self.raw_shape) != rank:
             raise ValueError(f"a {self.modality} row has {rank} dimensions, raw_shape is {self.raw_shape}")
-        channels = self.raw_shape[-1]
+        if (self.modality is Modality.TEXT) != (self.text is not None):
+            raise ValueError("text rows need word pieces, and no other rows have them")
+        channels = 0 if self.text is not None else self.raw_shape[-1]
         if len(self.mean) != channels or len(self.std) != channels:
             raise ValueError(f"mean and std need {channels} values, one per channel")
-        if min(self.std) <= 0:
+        if min(self.std, default=1.0) <= 0:
             raise ValueError("std has to be above zero in every channel")
+        if self.text is not None and self.scale != 1.0:
+            raise ValueError("token ids are not scaled")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_text(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = whole(self)
+        if self.text is None:
+            values.pop("text", None)
+        return values
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one model input: (channel, height, width), (channel, time) or (feature,)."""
+        """The shape of one model input: (channel, height, width), (channel, time), (feature,) or (token,)."""
         return (self.raw_shape[-1], *self.raw_shape[:-1])
+
+    @property
+    def input_type(self) -> np.dtype:
+        """The number type of model inputs: float32, or int64 for token ids."""
+        return np.dtype(np.float32 if self.text is None else np.int64)

@@ -2,11 +2,14 @@
 
 FORMAT_VERSION
     1  the first.
+    2  probe, which may be absent, in the report and in its recipe; task.transfer, teacher, members and choose in the recipe,
+       transfer in the overlap. Version 1 is still read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from galenic.record.artifact import IntegerOps
 from galenic.record.base import Record
@@ -17,7 +20,8 @@ from galenic.record.quant import QuantSpec
 from galenic.record.recipe import Recipe
 from galenic.record.task import OverlapReport
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 
 
 class RunInfo(Record):
@@ -117,6 +121,38 @@ class Comparison(Record):
     sentence: str
 
 
+class ProbeOutcome(StrEnum):
+    """What a probe says of a distillation that has not been done yet."""
+
+    HELP = "expected to help"
+    HURT = "expected to hurt"
+    UNDECIDED = "undecided"
+    LEFT_OUT = "not probed"
+
+
+class ProbeResult(Record):
+    """Teacher, student alone and distilled student on validation, before the hours of distillation were spent.
+
+    Attributes:
+        outcome: what is expected.
+        sentence: the same for people, with the numbers.
+        metric: of all numbers here.
+        epochs: of the two short trainings; None where the student alone had its whole training and none was short.
+        teacher, student_alone, distilled: the metric of each; None where it was not needed.
+        teacher_gain, distilled_gain: each minus the student alone, paired case by case.
+    """
+
+    outcome: ProbeOutcome
+    sentence: str
+    metric: str = "auc"
+    epochs: int | None = None
+    teacher: Metric | None = None
+    student_alone: Metric | None = None
+    distilled: Metric | None = None
+    teacher_gain: Metric | None = None
+    distilled_gain: Metric | None = None
+
+
 class Reference(Record):
     """The trusted model, and its test metrics beside the chosen file's."""
 
@@ -148,5 +184,6 @@ class Report(Record):
     sentence: str
     budget: BudgetResult | None
     comparison: Comparison | None = None
+    probe: ProbeResult | None = None
     notes: tuple[str, ...] = ()
     recipe: Recipe

@@ -34,18 +34,22 @@ class SplitName(StrEnum):
 
 
 class OverlapReport(Record):
-    """How many rows of one split were found on another side, and what was done about it."""
+    """How many rows of one split were found on another side, and what was done about it.
+
+    ``transfer`` counts the transfer rows that are in validation or test too.
+    """
 
     train_validation: int = 0
     train_test: int = 0
     validation_test: int = 0
+    transfer: int = 0
     dropped: int = 0
     by: str = "identical rows"
 
     @property
     def total(self) -> int:
         """Rows that stand on two sides."""
-        return self.train_validation + self.train_test + self.validation_test
+        return self.train_validation + self.train_test + self.validation_test + self.transfer
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def joined(first: Split, second: Split) -> Split:
     """The rows of one split, then those of another; groups, clusters and masks, which only one of them may have, are left."""
     return Split(
         inputs=np.concatenate([first.inputs, second.inputs]),
-        labels=np.concatenate([first.labels, second.labels.astype(first.labels.dtype)]),
+        labels=np.concatenate([first.labels, second.labels]),
         ids=np.concatenate([first.ids, second.ids]),
     )
 

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from galenic.record.errors import InputError
-from galenic.record.report import FORMAT_VERSION, Report
+from galenic.record.report import READABLE_VERSIONS, Report
 
+READABLE = " or ".join(map(str, READABLE_VERSIONS))
 SCHEMA_PATH = Path(__file__).parent / "report.schema.json"
 
 
@@ -37,10 +38,10 @@ def read_report(path: Path) -> Report:
         raise _refused(f"{path} cannot be read as JSON ({error})") from error
     if not isinstance(raw, dict) or "format_version" not in raw:
         raise _refused(f"{path} is JSON but has no format_version")
-    if raw["format_version"] != FORMAT_VERSION:
+    if raw["format_version"] not in READABLE_VERSIONS:
         raise InputError(
             given=f"{path} has format_version {raw['format_version']!r}",
-            expected=f"format_version {FORMAT_VERSION}, the one that this galenic reads",
+            expected=f"format_version {READABLE}, which this galenic reads",
             todo="open it with the galenic that wrote it (run.versions in the file), or make it again",
         )
     try:
@@ -54,6 +55,6 @@ def read_report(path: Path) -> Report:
 def _refused(given: str) -> InputError:
     return InputError(
         given=given,
-        expected=f"a report.json written by galenic, format_version {FORMAT_VERSION}",
+        expected=f"a report.json written by galenic, format_version {READABLE}",
         todo="make it again with `galenic compress RECIPE`",
     )

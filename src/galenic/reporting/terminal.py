@@ -43,7 +43,7 @@ def print_summary(report: Report, console: Console, files: Sequence[Path] = ()) 
         console.print(_checks(report))
     if report.budget is not None and report.budget.checks:
         console.print(_budget(report))
-    for sentence in (*_comparison(report), *report.notes):
+    for sentence in (*words.forecast(report), *_comparison(report), *report.notes):
         console.print(Text(f"• {sentence}"))
     for path in (words.chosen_candidate(report).path, *map(str, files)):
         console.print(Text(f"→ {path}", style="cyan"), soft_wrap=True)

@@ -10,7 +10,7 @@ from galenic.record.artifact import IntegerOps
 from galenic.record.errors import InputError
 from galenic.record.gate import CheckKind, GateCheck, Verdict
 from galenic.record.profile import BudgetResult, BudgetStatus
-from galenic.record.report import Candidate, Metric, Reference, Report
+from galenic.record.report import Candidate, Metric, ProbeOutcome, Reference, Report
 from galenic.record.task import SplitName
 from galenic.reporting.numbers import (
     MISSING,
@@ -35,6 +35,12 @@ class Tone(StrEnum):
 MARKS = {Tone.PASS: "✓", Tone.FAIL: "✕", Tone.UNSURE: "?"}
 _GATE = {Verdict.PASS: Tone.PASS, Verdict.FAIL: Tone.FAIL, Verdict.INCONCLUSIVE: Tone.UNSURE}
 _BUDGET = {BudgetStatus.MET: Tone.PASS, BudgetStatus.MISSED: Tone.FAIL, BudgetStatus.NOT_MEASURED: Tone.UNSURE}
+_PROBE = {
+    ProbeOutcome.HELP: Tone.PASS,
+    ProbeOutcome.HURT: Tone.FAIL,
+    ProbeOutcome.UNDECIDED: Tone.UNSURE,
+    ProbeOutcome.LEFT_OUT: Tone.UNSURE,
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,22 @@ def budget_summary(report: Report) -> Badge | None:
     if BudgetStatus.NOT_MEASURED in statuses or not statuses:
         return Badge(Tone.UNSURE, "Budget not measured on the device")
     return Badge(Tone.PASS, "Budget met")
+
+
+def probe_badge(outcome: ProbeOutcome) -> Badge:
+    """Expected to help, Expected to hurt, Undecided, or Not probed."""
+    return Badge(_PROBE[outcome], outcome.value.capitalize())
+
+
+def gain(found: Metric, metric: str) -> str:
+    """A difference with its interval: ``+0.031 (+0.012 to +0.050)``."""
+    value, low, high = (signed(number, metric) for number in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def forecast(report: Report) -> list[str]:
+    """What the probe said, unless the notes say it too."""
+    return [report.probe.sentence] if report.probe is not None and report.probe.sentence not in report.notes else []
 
 
 def chosen_candidate(report: Report) -> Candidate:

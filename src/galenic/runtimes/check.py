@@ -62,13 +62,13 @@ def check_output_shape(artifact: Artifact, found: Sequence[Dimension]) -> None:
 
 
 def check_inputs(artifact: Artifact, inputs: np.ndarray) -> None:
-    """DataError unless ``inputs`` are (batch of at least one, *input_shape) float32."""
-    expected = artifact.preprocessing.input_shape
-    if not isinstance(inputs, np.ndarray) or inputs.dtype != np.float32 or inputs.shape[1:] != expected:
+    """DataError unless ``inputs`` are (batch of at least one, *input_shape) float32, or int64 for text."""
+    expected, wanted = artifact.preprocessing.input_shape, artifact.preprocessing.input_type
+    if not isinstance(inputs, np.ndarray) or inputs.dtype != wanted or inputs.shape[1:] != expected:
         given = f"{inputs.dtype} {inputs.shape}" if isinstance(inputs, np.ndarray) else type(inputs).__name__
         raise DataError(
             given=f"inputs {given} for {artifact.path.name}",
-            expected=f"float32 {_shape((None, *expected))}",
+            expected=f"{wanted} {_shape((None, *expected))}",
             todo="preprocess the raw rows first",
         )
     if len(inputs) == 0:
@@ -87,8 +87,11 @@ def check_logits(artifact: Artifact, logits: np.ndarray, rows: int) -> None:
 
 def refuse_probabilities(session: Session) -> None:
     """ModelError where a file answers probabilities: their softmax would be taken a second time."""
-    shape = (8, *session.artifact.preprocessing.input_shape)
-    answers = session.run(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    preprocessing, random = session.artifact.preprocessing, np.random.default_rng(0)
+    shape = (8, *preprocessing.input_shape)
+    text = preprocessing.text
+    inputs: np.ndarray = random.normal(size=shape) if text is None else random.integers(1, len(text.vocabulary), shape)
+    answers = session.run(inputs.astype(preprocessing.input_type))
     if (answers >= 0).all() and np.allclose(answers.sum(axis=1), 1.0, atol=1e-3):
         raise ModelError(
             given=f"{session.artifact.path} answers probabilities: on random inputs every row sums to 1",

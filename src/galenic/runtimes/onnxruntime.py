@@ -18,6 +18,8 @@ from galenic.runtimes.runtime import Runtime
 
 NAME = "onnxruntime"
 PROVIDER = "CPUExecutionProvider"
+FLOAT = np.dtype(np.float32)
+TENSOR_TYPES = {FLOAT: "tensor(float)", np.dtype(np.int64): "tensor(int64)"}
 FATAL_ONLY = 4  # what goes wrong is raised as an error of ours, so nothing is logged besides
 
 
@@ -39,7 +41,7 @@ class OnnxSession:
     _output: str
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
-        """(batch, *input_shape) float32 in, (batch, classes) float32 logits out."""
+        """(batch, *input_shape) float32 (int64 for text) in, (batch, classes) float32 logits out."""
         check.check_inputs(self.artifact, inputs)
         logits = self._answer(inputs) if self.batch is None else self._in_batches(inputs, self.batch)
         check.check_logits(self.artifact, logits, len(inputs))
@@ -52,7 +54,7 @@ class OnnxSession:
     def _in_batches(self, inputs: np.ndarray, size: int) -> np.ndarray:
         """For a file that takes ``size`` rows at a time: the last rows are filled up with zeros."""
         missing = -len(inputs) % size
-        filled = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), np.float32)])
+        filled = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), inputs.dtype)])
         parts = [self._answer(filled[start : start + size]) for start in range(0, len(filled), size)]
         return np.concatenate(parts)[: len(inputs)]
 
@@ -129,12 +131,13 @@ def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
 def _ends(artifact: Artifact, session: Any) -> tuple[Any, Any]:
     """The one input and the first output, checked."""
     entries, answers = session.get_inputs(), session.get_outputs()
-    if len(entries) != 1 or {end.type for end in (*entries, answers[0])} != {"tensor(float)"}:
+    wanted = artifact.preprocessing.input_type
+    if [end.type for end in entries] != [TENSOR_TYPES[wanted]] or answers[0].type != TENSOR_TYPES[FLOAT]:
         found = ", ".join(f"{end.name} {end.type}" for end in (*entries, *answers))
         raise ModelError(
             given=f"{artifact.path} has the inputs and outputs {found}",
-            expected="one float32 input, and float32 logits as the first output",
-            todo="export it with float32 inputs and outputs",
+            expected=f"one {wanted} input, and float32 logits as the first output",
+            todo=f"export it with {wanted} inputs and float32 outputs",
         )
     check.check_input_shape(artifact, entries[0].shape)
     check.check_output_shape(artifact, answers[0].shape)

@@ -1,8 +1,9 @@
-"""Files that are there whole or not at all: write aside, fsync, rename, fsync the folder."""
+"""Files that are there whole or not at all (write aside, fsync, rename, fsync the folder), and locks between processes."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -61,6 +62,25 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """``write_atomic`` for UTF-8 text in memory."""
     write_bytes(path, text.encode())
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], object] | None = None) -> Iterator[None]:
+    """Hold the lock file ``path``; ``waiting`` is called where another process holds it and this one has to wait.
+
+    The operating system gives the lock back when its holder ends, however it ends.
+    """
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -7,7 +7,6 @@ ROOT/runs/NAME-ID/         what a run leaves for people: report, files
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 
 from galenic.record.base import content_hash
 from galenic.record.errors import StoreError
-from galenic.store.files import storing, write_text
+from galenic.store.files import locked, write_text
 
 KEY_DIGITS = 20
 
@@ -52,11 +51,7 @@ class Stage:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the stage: a second process that wants it waits until the first is done."""
-        with storing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "lock").open("w")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self.folder / "lock"):
             yield
 
 

@@ -23,7 +23,7 @@ from galenic.tasks.overlap import row_keys
 from galenic.tasks.source import Classes, Names, RawTask, Source, SourceOptions
 from galenic.tasks.split import three_ways
 
-_SUFFIXES = {".png", ".jpg", ".jpeg"}
+SUFFIXES = {".png", ".jpg", ".jpeg"}
 _SPLIT_FOLDERS = {
     SplitName.TRAIN: ("train",),
     SplitName.VALIDATION: ("val", "validation", "valid"),
@@ -112,7 +112,7 @@ def _read(root: Path, folder: Path, options: FolderOptions) -> tuple[Split, tupl
 
 
 def _image_files(folder: Path) -> Sequence[Path]:
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not files:
         raise DataError(f"{folder}: no PNG or JPEG files", "at least one image of each class", "add images or drop it")
     return files

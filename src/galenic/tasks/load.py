@@ -18,6 +18,8 @@ from galenic.tasks.rhythm import RHYTHM
 from galenic.tasks.signals import SIGNALS
 from galenic.tasks.sklearn_tables import DIGITS, WISCONSIN
 from galenic.tasks.source import Source, unknown_name
+from galenic.tasks.text import TEXT
+from galenic.tasks.transfer import with_transfer
 
 SOURCES: tuple[Source, ...] = (
     LESIONS,
@@ -30,15 +32,17 @@ SOURCES: tuple[Source, ...] = (
     NPZ,
     FOLDER,
     SIGNALS,
+    TEXT,
 )
 
 
-def load_task(source: str, *, overlap: str = "refuse", **options: Any) -> Task:
+def load_task(source: str, *, overlap: str = "refuse", transfer: str | None = None, **options: Any) -> Task:
     """Load a task.
 
     Args:
         source: such as ``lesions``, ``npz:breast.npz`` or ``medmnist:retinamnist@64``; `galenic tasks` lists them.
         overlap: ``refuse`` a task whose rows stand on two sides of a split, or ``drop-train`` those rows.
+        transfer: rows without labels for distillation, ``npz:PATH`` or ``folder:PATH`` (``transfer.py``).
         **options: of the source.
 
     Raises:
@@ -50,7 +54,8 @@ def load_task(source: str, *, overlap: str = "refuse", **options: Any) -> Task:
     if overlap not in rules:
         raise unknown_name("overlap", overlap, rules)
     typed = found.parse(options)
-    return build_task(found.load(argument, typed), source, OverlapRule(overlap), typed)
+    task = build_task(found.load(argument, typed), source, OverlapRule(overlap), typed)
+    return task if transfer is None else with_transfer(task, transfer, OverlapRule(overlap), typed)
 
 
 def find_source(source: str) -> tuple[Source, str]:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from galenic.record.base import Record
 from galenic.record.errors import InputError
-from galenic.record.preprocessing import Modality
+from galenic.record.preprocessing import Modality, WordPieces
 from galenic.record.task import Split, SplitName, TaskKind
 
 UNSUPPORTED_KINDS = ("segmentation", "regression")
@@ -50,6 +50,7 @@ class RawTask:
         modality, scale: of the preprocessing.
         synthetic: True where no patient stands behind a row.
         cluster_name: what ``clusters`` are (lesion, subject ...).
+        text: for text alone, what made the token ids.
     """
 
     name: str
@@ -62,6 +63,7 @@ class RawTask:
     scale: float
     synthetic: bool = False
     cluster_name: str = "cluster"
+    text: WordPieces | None = None
 
 
 @dataclass(frozen=True)

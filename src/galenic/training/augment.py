@@ -3,6 +3,7 @@
     images    horizontal and vertical flip, then one affine map (rotation, scale, shift), bilinear, edge values outside
     signals   gain, circular shift in time, and added noise from a fixed bank at a drawn offset
     tables    noise of 0.05 standard deviations from the same bank
+    texts     none: the one view of a row is the row itself
 Distillation caches the teacher's logits per (row, view), which is only right because of this (FKD, arXiv:2112.01528).
 """
 

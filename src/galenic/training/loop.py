@@ -28,7 +28,7 @@ from galenic.record.training import MemoryFormat, Precision, TrainingConfig
 from galenic.training.augment import Views
 from galenic.training.callbacks import Callback, State
 from galenic.training.checkpoint import Checkpoint
-from galenic.training.objective import Batch, Objective
+from galenic.training.objective import Batch, Inputs, Objective
 
 VERSION = 1
 
@@ -48,7 +48,7 @@ class TrainingData:
         return full + (rest > 1 or full == 0)
 
     def inputs(self, view: int, rows: np.ndarray) -> Tensor:
-        """One view of these rows, (rows, *input_shape) float32, made on the processor: the same one whatever trains."""
+        """One view of these rows, (rows, *input_shape) float32 (int64 for text), made on the processor whatever trains."""
         inputs = torch.from_numpy(to_inputs(self.preprocessing, self.split.inputs[rows]))
         return self.views.apply(inputs, torch.from_numpy(self.views.parameters(view)[rows]))
 
@@ -64,9 +64,15 @@ class TrainingData:
             rows = order[start : start + size]
             if len(rows) == 1 and len(order) > 1:
                 continue
-            inputs = self.inputs(view, rows).to(device)
+            inputs = self._as_called(self.inputs(view, rows).to(device))
             labels = torch.from_numpy(self.split.labels[rows]).to(device)
             yield Batch(inputs, labels.float() if multi else labels.long(), rows, view, epoch / epochs)
+
+    def _as_called(self, inputs: Tensor) -> Inputs:
+        """Text nets are called with a dictionary, as those of ``transformers`` are; the mask is 0 where the id is 0."""
+        if self.preprocessing.text is None:
+            return inputs
+        return {"input_ids": inputs, "attention_mask": (inputs != 0).long()}
 
 
 @dataclass(frozen=True)

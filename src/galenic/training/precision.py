@@ -12,7 +12,7 @@ from itertools import product
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from galenic.record.training import MemoryFormat, Precision, TrainingConfig
 
@@ -41,7 +41,7 @@ def step_seconds(model: nn.Module, input_shape: tuple[int, ...], precision: Prec
     probe = deepcopy(model).train().to(device)
     if layout is MemoryFormat.CHANNELS_LAST:
         probe.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    inputs = torch.rand((PROBE_ROWS, *input_shape), generator=torch.Generator().manual_seed(0)).to(device)
+    inputs = _probe_inputs(model, (PROBE_ROWS, *input_shape)).to(device)
     seconds = []
     for _ in range(1 + PROBE_STEPS):
         start = time.perf_counter()
@@ -50,3 +50,12 @@ def step_seconds(model: nn.Module, input_shape: tuple[int, ...], precision: Prec
         loss.backward()
         seconds.append(time.perf_counter() - start)
     return min(seconds[1:])
+
+
+def _probe_inputs(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """Random numbers, or random token ids for a net with a ``vocabulary``."""
+    random = torch.Generator().manual_seed(0)
+    vocabulary = getattr(model, "vocabulary", None)
+    if vocabulary is None:
+        return torch.rand(shape, generator=random)
+    return torch.randint(vocabulary, shape, generator=random)

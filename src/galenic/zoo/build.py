@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,8 @@ from torch import nn
 
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
-from galenic.record.preprocessing import Modality
+from galenic.record.preprocessing import Modality, Preprocessing
+from galenic.record.recipe import ENSEMBLE
 from galenic.zoo import (
     mlp,
     mobilenet,
@@ -25,8 +26,10 @@ from galenic.zoo import (
     resnet_cifar,
     signal_nets,
     timm_adapter,
+    transformers_adapter,
 )
 from galenic.zoo.architecture import Adapter, Architecture
+from galenic.zoo.ensemble import Ensemble
 from galenic.zoo.model import Model
 
 FAMILIES: tuple[tuple[str, tuple[Architecture, ...]], ...] = (
@@ -37,10 +40,11 @@ FAMILIES: tuple[tuple[str, tuple[Architecture, ...]], ...] = (
     ("small resnet", resnet_cifar.ARCHITECTURES),
     ("signal", signal_nets.ARCHITECTURES),
     ("table", mlp.ARCHITECTURES),
+    ("text", transformers_adapter.ARCHITECTURES),
 )
 ADAPTERS: tuple[Adapter, ...] = (timm_adapter.ADAPTER, py_adapter.ADAPTER)
 
-RANKS = {3: Modality.IMAGE, 2: Modality.SIGNAL, 1: Modality.TABLE}
+RANKS = {3: (Modality.IMAGE,), 2: (Modality.SIGNAL,), 1: (Modality.TABLE, Modality.TEXT)}
 LEAST_SIDE_PX = 8  # below it DenseNet pools an image of one pixel
 
 
@@ -57,12 +61,14 @@ class ModelInfo:
 def available_models() -> list[ModelInfo]:
     """Everything that ``build`` knows, family by family, the adapters last."""
     own = [ModelInfo(one.name, family, one.modality, one.summary) for family, members in FAMILIES for one in members]
+    own.append(ModelInfo(SEVERAL.name, "several", SEVERAL.modality, SEVERAL.summary))
     return own + [ModelInfo(adapter.form, "outside", adapter.modality, adapter.summary) for adapter in ADAPTERS]
 
 
 def find_architecture(name: str) -> Architecture:
     """The architecture of that name; ModelError with the nearest names where there is none."""
     own = {architecture.name: architecture for _, members in FAMILIES for architecture in members}
+    own[SEVERAL.name] = SEVERAL
     if name in own:
         return own[name]
     prefix, colon, rest = name.partition(":")
@@ -82,7 +88,7 @@ def build(
 
     Args:
         name: of ``available_models``, or ``timm:NAME`` or ``py:module:callable``.
-        input_shape: (channel, height, width), (channel, time) or (feature,).
+        input_shape: (channel, height, width), (channel, time), (feature,) or (token,).
         outputs: the number of logits.
         seed: of the initial weights.
         options: the architecture's own, such as ``{"width": 0.5}``; they have to be JSON values.
@@ -97,6 +103,33 @@ def build(
         module = _call(architecture.build, name, input_shape, outputs, plain)
     spec = ModelSpec(architecture=name, input_shape=input_shape, outputs=outputs, options=plain)
     return Model(module=module.eval(), spec=spec, lineage=(name,))
+
+
+def _build_ensemble(
+    input_shape: tuple[int, ...],
+    outputs: int,
+    *,
+    members: Sequence[Mapping[str, Any]] = (),
+    multi_label: bool = False,
+) -> nn.Module:
+    """``members``: tables of ``architecture`` and ``options``; each starts from a seed of its own, seed + index."""
+    if len(members) < 2 or not all(
+        "architecture" in one and set(one) <= {"architecture", "options"} for one in members
+    ):
+        raise ModelError(
+            f"an ensemble with the members {list(members)}",
+            "two or more, each a table of architecture and options",
+            'name them as [[reference.members]] tables of a recipe, each with model = "..."',
+        )
+    seed = torch.default_generator.initial_seed()
+    modules = [
+        build(one["architecture"], input_shape, outputs, seed=seed + index, options=one.get("options", {})).module
+        for index, one in enumerate(members)
+    ]
+    return Ensemble(modules, multi_label)
+
+
+SEVERAL = Architecture(ENSEMBLE, None, _build_ensemble, "several nets as one: the mean of their probabilities; members")
 
 
 def _call(
@@ -119,26 +152,58 @@ def _call(
 def _check_shape(architecture: Architecture, input_shape: tuple[int, ...], outputs: int) -> None:
     if outputs < 1:
         raise ModelError(f"{outputs} outputs", "one logit for each class", "give the number of classes")
-    modality = RANKS.get(len(input_shape))
-    if modality is None or min(input_shape) < 1:
+    modalities = RANKS.get(len(input_shape))
+    if modalities is None or min(input_shape) < 1:
         raise ModelError(
             f"the input shape {input_shape}",
-            "(channel, height, width), (channel, time) or (feature,), all above zero",
+            "(channel, height, width), (channel, time), (feature,) or (token,), all above zero",
             "give the shape of one input, without the batch",
         )
-    if architecture.modality not in (None, modality):
-        fitting = [info.name for info in available_models() if info.modality in (None, modality)]
-        raise ModelError(
-            f"{architecture.name}, a net for {architecture.modality} data, and {modality} inputs {input_shape}",
-            f"a net for {modality} data",
-            f"choose one of {', '.join(fitting)}",
-        )
-    if modality is Modality.IMAGE and min(input_shape[1:]) < LEAST_SIDE_PX:
+    if architecture.modality not in (None, *modalities):
+        raise _other_modality(architecture, modalities, input_shape)
+    if Modality.IMAGE in modalities and min(input_shape[1:]) < LEAST_SIDE_PX:
         raise ModelError(
             f"images of {input_shape[1]} x {input_shape[2]} pixels",
             f"sides of at least {LEAST_SIDE_PX} pixels",
             "resize the images in preprocessing",
         )
+
+
+def fitted_options(name: str, preprocessing: Preprocessing, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a net for a task: a text net gets the task's vocabulary where nothing is said.
+
+    Raises:
+        ModelError: a net for token ids and a task without, or the other way round, or a vocabulary that is too small.
+    """
+    architecture, text = find_architecture(name), preprocessing.text
+    known = architecture.options
+    reads_text = architecture.modality is Modality.TEXT
+    if reads_text != (text is not None) and (reads_text or known is not None):
+        raise _other_modality(architecture, (preprocessing.modality,), preprocessing.input_shape)
+    if text is None or known is None:
+        return dict(options)
+    size = len(text.vocabulary)
+    fitted = {"vocabulary": size, **options}
+    if fitted["vocabulary"] < size:
+        raise ModelError(
+            f"{name} with a vocabulary of {fitted['vocabulary']}, and a task of {size} word pieces",
+            f"at least {size}",
+            "leave out the option vocabulary",
+        )
+    return fitted
+
+
+def _other_modality(
+    architecture: Architecture, modalities: tuple[Modality, ...], input_shape: tuple[int, ...]
+) -> ModelError:
+    given = " or ".join(modalities)
+    fitting = [info.name for info in available_models() if info.modality in (None, *modalities)]
+    kind = f"{architecture.modality} data" if architecture.modality else "numbers"
+    return ModelError(
+        f"{architecture.name}, a net for {kind}, and {given} inputs {input_shape}",
+        f"a net for {given} data",
+        f"choose one of {', '.join(fitting)}",
+    )
 
 
 def _plain_options(architecture: Architecture, options: Mapping[str, Any]) -> dict[str, Any]:

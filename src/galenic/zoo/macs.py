@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from galenic.zoo.model import Model
+from galenic.zoo.model import Model, example_inputs
 
 
 def count_macs(model: Model) -> int:
@@ -23,8 +22,7 @@ def count_macs(model: Model) -> int:
 
 def module_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """The multiply-accumulates of one input (1, *input_shape), on the module's device; ``meta`` computes nothing."""
-    first = next(chain(module.parameters(), module.buffers()), torch.zeros(0))
-    inputs = torch.zeros((1, *input_shape), device=first.device, dtype=torch.float32)
+    inputs = example_inputs(module, (1, *input_shape))
     with evaluating(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(inputs)
     flops: int = counter.get_total_flops()

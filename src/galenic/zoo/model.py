@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ class Model:
     """A module that can be built again from its spec; equal only to itself, since its weights change in place.
 
     Attributes:
-        module: takes (batch, *spec.input_shape) float32 and gives (batch, spec.outputs) logits. At rest in eval mode.
+        module: takes (batch, *spec.input_shape) float32 (int64 where it has a ``vocabulary``: how many token ids it knows)
+            and gives (batch, spec.outputs) logits. At rest in eval mode.
         spec: how it is built.
         lineage: what was done to it, oldest first, as short names (``mobilenet_v3_small``, ``soft_target``).
         quant: what its integers are to be, None for a float model.
@@ -35,6 +37,14 @@ class Model:
 def parameters(model: Model) -> int:
     """How many trained numbers the model has; a tensor that is used twice counts once."""
     return sum(tensor.numel() for tensor in model.module.parameters())
+
+
+def example_inputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """Inputs of that shape on the module's device: zeros, or ones where it takes token ids (zeros would be all padding)."""
+    first = next(chain(module.parameters(), module.buffers()), torch.zeros(0))
+    if hasattr(module, "vocabulary"):
+        return torch.ones(shape, dtype=torch.int64, device=first.device)
+    return torch.zeros(shape, dtype=torch.float32, device=first.device)
 
 
 def weights_hash(model: Model) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import torch
 from torch import nn
 
 from galenic.record.errors import ModelError
 from galenic.zoo.macs import evaluating
+from galenic.zoo.model import example_inputs
 
 
 def check_outputs(module: nn.Module, name: str, input_shape: tuple[int, ...], outputs: int) -> None:
     """Run two zero inputs through ``module`` in eval mode; ModelError unless (2, outputs) comes out."""
-    first = next(chain(module.parameters(), module.buffers()), torch.zeros(0))
-    inputs = torch.zeros((2, *input_shape), device=first.device)
+    inputs = example_inputs(module, (2, *input_shape))
     expected = f"logits of shape (2, {outputs}) for inputs of shape {tuple(inputs.shape)}"
     with evaluating(module), torch.no_grad():
         try:

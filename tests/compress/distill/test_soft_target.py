@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,12 @@ import torch
 from conftest import make_task
 from galenic.compress.distill.soft_target import SoftTarget, soft_label_loss, soft_target_loss
 from galenic.compress.method import Bench, Teacher
-from galenic.record.errors import ModelError
+from galenic.pipeline.recipes import validated
+from galenic.record.errors import ModelError, RecipeError
+from galenic.record.recipe import PhaseRecipe
 from galenic.record.task import Split, SplitName, TaskKind
 from galenic.record.training import TrainingConfig
+from galenic.training.objective import Batch, Pass
 from galenic.zoo.build import build
 
 CONFIG = TrainingConfig(
@@ -102,3 +107,71 @@ def test_a_teacher_with_other_classes_is_refused(task, tmp_path: Path) -> None:
 def test_no_teacher_is_refused(task, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="without a teacher"):
         SoftTarget().apply(build("resnet8", (1, 12, 12), 2), Bench(task, 0, tmp_path, CONFIG))
+
+
+@pytest.mark.parametrize(("loss", "divisor"), [(soft_target_loss, 2), (soft_label_loss, 8)])
+def test_infinite_temperature_is_the_limit_of_large_ones(loss, divisor: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 4, 6, dtype=torch.float64, generator=generator) * 3
+    difference = (student - teacher).numpy()
+    if divisor == 2:
+        difference = difference - difference.mean(axis=1, keepdims=True)
+    limit = loss(student, teacher, math.inf).item()
+    assert limit == pytest.approx((difference**2).mean() / divisor)
+    errors = [abs(loss(student, teacher, temperature).item() - limit) for temperature in (1e2, 1e3, 1e4)]
+    assert errors[2] < 1e-3 * limit
+    assert errors[1] < errors[0] / 5, "it comes nearer as 1 / T"
+    assert errors[2] < errors[1] / 5
+
+
+def test_infinite_temperature_matches_centred_logits_by_hand() -> None:
+    """Differences 3, 0, 0 have mean 1: (4 + 1 + 1) / (2 * 3); a shift of all logits counts for nothing."""
+    student, teacher = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[0.0, 1.0, 2.0]])
+    assert soft_target_loss(student, teacher, math.inf).item() == pytest.approx(1.0)
+    assert soft_target_loss(student + 7, teacher, math.inf).item() == pytest.approx(1.0)
+
+
+def test_the_temperature_follows_its_schedule(task, tmp_path: Path) -> None:
+    bench = Bench(task, 0, tmp_path, CONFIG, (Teacher("rule", "0" * 64, task.classes, halves),))
+    method = SoftTarget(temperature=8, schedule="linear", final_temperature=2, alpha=0.5)
+    (term,) = method.contribute(build("resnet8", (1, 12, 12), 2), bench).terms
+    logits = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    for progress, temperature in ((0.0, 8.0), (0.5, 5.0), (0.75, 3.5)):
+        batch = Batch(torch.empty(0), torch.zeros(4, dtype=torch.long), np.arange(4), 0, progress)
+        expected = 0.5 * soft_target_loss(logits, term.cache.answers(batch), temperature)
+        assert term.loss(Pass(logits, {}, batch)).item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "expected"),
+    [
+        ({"temperature": 0}, "temperature", "greater than 0"),
+        ({"temperature": -2.0}, "temperature", "greater than 0"),
+        ({"temperature": math.nan}, "temperature", "greater than 0"),
+        ({"alpha": 1.2}, "alpha", "less than or equal to 1"),
+        ({"alpha": -0.1}, "alpha", "greater than or equal to 0"),
+        ({"final_temperature": 0, "schedule": "linear"}, "final_temperature", "greater than 0"),
+        ({"final_temperature": 1}, "final_temperature", "schedule = 'linear' or 'cosine'"),
+        ({"schedule": "cosine"}, "final_temperature", "a temperature"),
+        ({"temperature": math.inf, "schedule": "linear", "final_temperature": 1}, "final_temperature", "finite"),
+        ({"schedule": "curly", "final_temperature": 1}, "schedule", "'constant', 'linear' or 'cosine'"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict[str, object], key: str, expected: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        validated(SoftTarget, options, "phase 1, options.soft_target")
+    assert f"options.soft_target: '{key}' is" in caught.value.given
+    assert expected in caught.value.expected
+
+
+def test_an_infinite_temperature_survives_recipe_stage_key_and_json() -> None:
+    phase = PhaseRecipe.model_validate(tomllib.loads('method = "soft_target"\noptions.soft_target.temperature = inf'))
+    text = phase.model_dump_json()
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    again = PhaseRecipe.model_validate_json(text)
+    assert again == phase
+    method = validated(SoftTarget, again.options["soft_target"], "phase 1")
+    assert method.temperature == math.inf
+    assert len(method.digest()) == 64
+    assert method.digest() != SoftTarget().digest()
+    assert SoftTarget.model_validate_json(method.model_dump_json()) == method

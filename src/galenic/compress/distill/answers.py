@@ -82,4 +82,4 @@ def answer_cache(
         ),
         shape=(views, len(data.split), *shape),
     )
-    return TeacherCache(bench.answers or bench.folder, key, data, predict)
+    return TeacherCache(bench.answers or bench.folder, key, data, predict, bench.progress)

@@ -1,0 +1,64 @@
+"""Which of several files is judged, and what is said about it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from galenic.pipeline.choice import choose
+from galenic.record.predictions import Predictions
+from galenic.record.profile import Profile
+from galenic.record.recipe import Choice
+from galenic.record.task import SplitName, TaskKind
+
+
+def file(name: str, size_bytes: int, right: int) -> Any:
+    """A file that tells ``right`` of ten pairs of cases apart."""
+    labels = np.arange(20) % 2
+    scores = labels * 2.0 - 1
+    scores[2 * right :] = 0.0
+    predictions = Predictions(
+        ids=np.arange(20).astype(str),
+        labels=labels,
+        logits=np.stack([-scores, scores], axis=1).astype(np.float32),
+        split=SplitName.VALIDATION,
+        split_hash="v",
+        kind=TaskKind.SINGLE_LABEL,
+        classes=("no", "yes"),
+        positive=(1,),
+        made_by=name,
+    )
+    return SimpleNamespace(id=name, artifact=SimpleNamespace(size_bytes=size_bytes), validation=predictions)
+
+
+FAMILY = (file("large", 900, 9), file("middle", 500, 8), file("student", 100, 6))
+
+
+def limited(size_bytes: int | None) -> Profile:
+    return Profile(name="p", summary="s", device="d", size_bytes=size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("choice", "profile", "name", "words"),
+    [
+        (Choice.STUDENT, limited(10), "student", "what the student became"),
+        (Choice.BEST, None, "large", "the highest AUC"),
+        (Choice.BEST, limited(None), "large", "the highest AUC"),
+        (Choice.BEST, limited(500), "middle", "2 within the size of the profile (500 bytes)"),
+        (Choice.BEST, limited(99), "student", "none is within the size of the profile (99 bytes); it is the smallest"),
+    ],
+)
+def test_the_choice_follows_the_rule_and_says_so(
+    choice: Choice, profile: Profile | None, name: str, words: str
+) -> None:
+    chosen = choose(choice, FAMILY, profile)
+    assert chosen.file.id == name
+    assert words in chosen.because
+
+
+def test_of_equals_the_smaller_is_taken_and_one_file_needs_no_rule() -> None:
+    assert choose(Choice.BEST, (file("a", 500, 8), file("b", 400, 8)), None).file.id == "b"
+    assert choose(Choice.BEST, FAMILY[:1], limited(1)).because == "It is what the recipe's last phase made."
