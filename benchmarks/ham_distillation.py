@@ -48,7 +48,7 @@ TEACHERS = {
 }
 STUDENTS = {
     "mobilenet_v3_small": TrainingConfig(epochs=20, learning_rate=3e-3, precision="float32", **COMMON),
-    "resnet8": TrainingConfig(epochs=40, learning_rate=3e-3, precision="float32", **COMMON),
+    "resnet8": TrainingConfig(epochs=20, learning_rate=3e-3, precision="float32", **COMMON),
 }
 FIRST = ("resnet18",)
 TEMPERATURE, ALPHA = 4.0, 0.9
@@ -56,7 +56,7 @@ KD = gx.SoftTarget(temperature=TEMPERATURE, alpha=ALPHA)
 ASSISTANT = Assistant(
     model="resnet20",
     options={"width": 2},
-    training=TrainingConfig(epochs=20, learning_rate=2e-3, precision="bfloat16", **COMMON),
+    training=TrainingConfig(epochs=12, learning_rate=2e-3, precision="bfloat16", **COMMON),
 )
 
 
@@ -97,7 +97,8 @@ def main() -> None:
             if name == "teachers":
                 taught.all()
             else:
-                students(task, taught, name, "mobilenet_v3_small")
+                for model in students(task, taught, name, "mobilenet_v3_small"):
+                    predictions(setting(task, 0), model, SplitName.VALIDATION)
         return
     declare_comparison(task, f"HAM10000-64: {', '.join(METHODS)} with MobileNetV3-small; the best two with ResNet-8")
     figures, details = table(task, taught, "mobilenet_v3_small", list(METHODS))
