@@ -186,3 +186,16 @@ def test_teachers_and_ensembles_that_cannot_work_are_refused(parts: tuple[str, .
 def test_an_unknown_net_is_refused_before_any_work(parts: tuple[str, ...]) -> None:
     with pytest.raises(ModelError, match="did you mean resnet8"):
         make_plan(recipe(*parts))
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [("dkd", "two classes|2 classes"), ("logit_standardization", "2 classes"), ("class_prior", "names 'cat'")],
+)
+def test_a_method_that_is_not_for_the_task_is_refused_before_any_work(task, method: str, words: str) -> None:
+    options = '[phase.options.class_prior]\nclasses = ["cat"]\n' if method == "class_prior" else ""
+    first = TAUGHT if method == "class_prior" else ""
+    training = "" if method == "class_prior" else "[phase.training]\nepochs = 1\n"
+    plan = make_plan(recipe(REFERENCE, STUDENT, first, f'[[phase]]\nmethod = "{method}"\n', options, training))
+    with pytest.raises(RecipeError, match=words):
+        check_plan_against(task, plan)

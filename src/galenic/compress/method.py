@@ -148,6 +148,14 @@ class TrainedMethod(Method, Protocol):
 
 
 @runtime_checkable
+class TaskBound(Method, Protocol):
+    """A method that is not for every task. The plan asks it before any work starts."""
+
+    def refuse(self, task: Task, rows: Rows) -> None:
+        """Raise RecipeError where it cannot learn this task from these rows."""
+
+
+@runtime_checkable
 class MeasuringMethod(Method, Protocol):
     """A method that also trains other models than the phase's, with choices to be measured for each of them."""
 
@@ -171,6 +179,8 @@ def train_together(methods: Sequence[TrainedMethod], model: Model, bench: Bench)
     original, model = model, replace(model, module=deepcopy(model.module))
     contributions: list[Contribution] = []
     for method in methods:
+        if isinstance(method, TaskBound):
+            method.refuse(bench.task, bench.training.rows)
         contributions.append(method.contribute(model, bench))
         model = contributions[-1].model
     views = _agreed("views", [c.views for c in contributions], methods)

@@ -12,6 +12,7 @@ from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, 
 from galenic.pipeline.plan import Phase, Plan
 from galenic.pipeline.probe import Distilling, probe
 from galenic.pipeline.reference import Trusted, as_teacher, build_model, prepare_reference, prepare_teachers
+from galenic.pipeline.rehearsal import rehearse
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
 from galenic.record.artifact import Artifact
@@ -97,6 +98,7 @@ class Walked:
 def run_chain(setting: Setting, plan: Plan) -> Chain:
     """Prepare the reference and the student, run every phase, and export, predict and measure each model on the way."""
     recipe = plan.recipe
+    rehearse(setting, plan)
     trusted = prepare_reference(setting, recipe.reference, recipe.runtime)
     named = prepare_teachers(setting, recipe)
     teachers = teachers_of(setting, plan, named or (trusted,))

@@ -19,11 +19,13 @@ from galenic.compress.distill.suggest import LayerPair, Layout, layout_of, sugge
 from galenic.gating.endpoints import ENDPOINTS
 from galenic.gating.metrics import metrics
 from galenic.pipeline.assemble import compare_with_teacher
+from galenic.pipeline.card import write_card
 from galenic.pipeline.chain import Chain, Finished, measured_phase, run_chain, teachers_of
 from galenic.pipeline.plan import Phase, Plan, check_plan_against, make_plan
 from galenic.pipeline.probe import Distilling, probe
-from galenic.pipeline.reference import build_model, prepare_reference, prepare_teachers
-from galenic.pipeline.run_folder import place_file, write_card
+from galenic.pipeline.reference import build_model, prepare_reference, prepare_teachers, untrained
+from galenic.pipeline.rehearsal import rehearse
+from galenic.pipeline.run_folder import place_file
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import run_phase
 from galenic.preprocess.transform import to_inputs
@@ -104,10 +106,10 @@ def suggest(recipe: Recipe, store: Store, progress: Progress = silent) -> list[S
     setting = _setting(recipe, store, progress)
     preprocessing = setting.task.preprocessing
     inputs = torch.from_numpy(to_inputs(preprocessing, setting.task.validation.inputs[:ROWS_TO_LOOK_AT]))
-    student = _untrained(setting, recipe.student)
+    student = untrained(setting, recipe.student).module
     found = []
     for prefix, teacher in teachers:
-        pairs = suggest_pairs(student, _untrained(setting, teacher), inputs)
+        pairs = suggest_pairs(student, untrained(setting, teacher).module, inputs)
         named = tuple(_inside(prefix, pair) for pair in pairs)
         fitting = _methods_for(pairs, inputs, preprocessing.modality)
         found.append(Suggestion(recipe.student.title, teacher.title, named, fitting))
@@ -143,6 +145,7 @@ def probe_alone(recipe: Recipe, store: Store, progress: Progress = silent) -> Pr
         )
     setting = _setting(recipe, store, progress)
     check_plan_against(setting.task, plan)
+    rehearse(setting, plan)
     trusted = prepare_teachers(setting, recipe) or (prepare_reference(setting, recipe.reference, recipe.runtime),)
     teachers = teachers_of(setting, plan, trusted)
     assert recipe.student is not None  # the plan has refused a distillation without one
@@ -215,12 +218,6 @@ def _nets(recipe: Recipe) -> Iterator[tuple[str, ModelRecipe]]:
     for teacher in _teachers(recipe):
         inside = [(f"members.{number}.", member) for number, member in enumerate(teacher.members)]
         yield from ((prefix, one) for prefix, one in inside or [("", teacher)] if not one.is_file)
-
-
-def _untrained(setting: Setting, recipe: ModelRecipe) -> torch.nn.Module:
-    """Shapes do not depend on weights."""
-    model, _ = build_model(setting, recipe.model_copy(update={"weights": None}))
-    return model.module
 
 
 def _inside(prefix: str, pair: LayerPair) -> LayerPair:

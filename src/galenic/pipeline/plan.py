@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from galenic.compress.method import Method, TrainedMethod
+from galenic.compress.method import Method, TaskBound, TrainedMethod
 from galenic.compress.methods import METHODS
 from galenic.exporters.load import exporter_for
 from galenic.gating.profiles import load_profile
@@ -69,8 +69,12 @@ def make_plan(recipe: Recipe) -> Plan:
 
 
 def check_plan_against(task: Task, plan: Plan) -> None:
-    """Check what needs the task: endpoints that it has, before any training starts."""
+    """Check what needs the task: methods that are for it and endpoints that it has, before any training starts."""
     gate = plan.recipe.gate
+    for phase in plan.phases:
+        for method in phase.methods:
+            if isinstance(method, TaskBound):
+                method.refuse(task, phase.training.rows if phase.training else Rows.TRAIN)
     quantizers = [method.name for phase in plan.phases for method in phase.methods if method.rule is not None]
     if task.preprocessing.text is not None and quantizers:
         raise RecipeError(

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
+from galenic.compress.distill.answers import refuse_other_classes
 from galenic.compress.method import Teacher
 from galenic.compress.supervised import Supervised
 from galenic.gating.metrics import metrics
+from galenic.pipeline.card import read_card
 from galenic.pipeline.file_stages import export_stage, predict_stage
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import resolved_training, run_phase
@@ -48,7 +50,11 @@ def prepare_reference(setting: Setting, recipe: ModelRecipe, runtime: str) -> Tr
     """The reference of a recipe (or a teacher) as a float file in ``runtime``."""
     if recipe.is_file:
         path = Path(recipe.model.removeprefix(FILE_PREFIX))
-        return Trusted(artifact_of_file(path, setting.task.preprocessing, setting.task.classes), None, recipe)
+        artifact = artifact_of_file(path, setting.task.preprocessing, setting.task.classes)
+        known = read_card(path)
+        if known is not None and known.sha256 == artifact.sha256:
+            refuse_other_classes(recipe.title, known.classes, setting.task)
+        return Trusted(artifact, None, recipe)
     made = make_model(setting, recipe)
     return Trusted(export_stage(setting, made.model, runtime), made.model, made.recipe, made.notes)
 
@@ -105,6 +111,13 @@ def build_model(setting: Setting, recipe: ModelRecipe) -> tuple[Model, tuple[str
         if keys
     )
     return model, notes
+
+
+def untrained(setting: Setting, recipe: ModelRecipe) -> Model:
+    """The same net without its weights, for a look at its layers and shapes, which do not depend on them."""
+    if recipe.members:
+        return ensemble([untrained(setting, member) for member in recipe.members], setting.task.kind)
+    return build_model(setting, recipe.model_copy(update={"weights": None}))[0]
 
 
 def as_teacher(

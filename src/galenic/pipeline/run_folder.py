@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from galenic.pipeline.card import write_card
 from galenic.pipeline.chain import Finished
-from galenic.record.artifact import Artifact
 from galenic.record.report import Report
 from galenic.reporting.html import render_html
 from galenic.reporting.json_report import report_json
@@ -26,12 +26,6 @@ def write_run(store: Store, report: Report, files: Sequence[Finished]) -> Path:
     write_text(folder / "report.json", report_json(report))
     write_text(folder / "report.html", render_html(report))
     return folder
-
-
-def write_card(artifact: Artifact, path: Path) -> None:
-    """Write what travels with a file beside it, as FILE.json: preprocessing, classes, hash, lineage, quantization."""
-    card = artifact.model_copy(update={"path": Path(path.name)})
-    write_text(path.with_name(f"{path.name}.json"), card.model_dump_json(indent=2) + "\n")
 
 
 def place_file(source: Path, target: Path) -> None:

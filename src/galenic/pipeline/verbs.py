@@ -22,9 +22,9 @@ from galenic.compress.quantize.static_int8 import StaticInt8
 from galenic.compress.supervised import Supervised
 from galenic.exporters.load import exporter_for
 from galenic.gating.gate import judge
+from galenic.pipeline.card import write_card
 from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, predict_stage
 from galenic.pipeline.reference import as_teacher
-from galenic.pipeline.run_folder import write_card
 from galenic.pipeline.setting import Setting, default_store
 from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
 from galenic.preprocess.transform import to_inputs

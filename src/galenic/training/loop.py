@@ -104,6 +104,8 @@ def train(
     if config.memory_format is MemoryFormat.CHANNELS_LAST:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = deepcopy(model).requires_grad_(False).to(accelerator.device) if config.ema_decay else None
+    if objective.own is not None:
+        objective.own.to(accelerator.device)
     optimizer = torch.optim.AdamW(parameter_groups(model, objective.own, config.weight_decay), lr=0.0)
     model, optimizer = accelerator.prepare(model, optimizer)
     path = where.folder / "training.safetensors"

@@ -32,6 +32,7 @@ from galenic.preprocess.transform import to_inputs
 from galenic.record.base import Record
 from galenic.record.errors import DataError, ModelError, RecipeError
 from galenic.record.task import Task
+from galenic.record.training import Rows
 from galenic.zoo.model import Model
 
 BATCH_ROWS = 256
@@ -133,17 +134,24 @@ class ClassPrior(Record):
             raise PydanticCustomError("prior", "shares whose sum is at most 1")
         return prior
 
+    def refuse(self, task: Task, _: Rows) -> None:
+        """Only for tasks with one class a case that have these classes, and enough calibration rows for their shares."""
+        refuse_several_labels(task, self.name)
+        self._refuse_too_few_rows(self._counts(task), task)
+
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The same model with another bias of its ``classifier``."""
-        refuse_several_labels(bench.task, self.name)
-        counts = counts_of(self._priors(bench.task), len(bench.task.calibration))
-        self._refuse_too_few_rows(counts, bench.task)
+        self.refuse(bench.task, Rows.TRAIN)
+        counts = self._counts(bench.task)
         module = deepcopy(model.module).eval()
         bias = _classifier_bias(model, module)
         shifts = bias_shifts(_logits(module, bench.task), counts)
         with torch.no_grad():
             bias += torch.from_numpy(shifts).to(bias)
         return [replace(model, module=module, lineage=(*model.lineage, self.name))]
+
+    def _counts(self, task: Task) -> dict[int, int]:
+        return counts_of(self._priors(task), len(task.calibration))
 
     def _priors(self, task: Task) -> dict[int, float]:
         for name in self.classes:

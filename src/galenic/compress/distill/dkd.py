@@ -28,6 +28,8 @@ from galenic.compress.distill.logit_standardization import standardized
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
 from galenic.compress.schedules import warm_up
 from galenic.record.base import Record
+from galenic.record.task import Task
+from galenic.record.training import Rows
 from galenic.training.objective import Pass
 from galenic.training.teacher_cache import TeacherCache
 from galenic.zoo.model import Model
@@ -124,13 +126,14 @@ class DKD(Record):
     standardize: bool = False
     views: int = Field(default=8, ge=1)
 
+    def refuse(self, task: Task, rows: Rows) -> None:
+        """Only for tasks of three classes or more, one a case, with a label for every row."""
+        refuse_several_labels(task, self.name)
+        refuse_two_classes(task, self.name, "there is one wrong class, and nothing to be said among the wrong ones")
+        refuse_rows_without_labels(task, rows, self.name)
+
     def contribute(self, model: Model, bench: Bench) -> Contribution:
         """The decoupled term and the weight of the labels."""
-        refuse_several_labels(bench.task, self.name)
-        refuse_two_classes(
-            bench.task, self.name, "there is one wrong class, and nothing to be said among the wrong ones"
-        )
-        refuse_rows_without_labels(bench, self.name)
         cache = logit_cache(bench, sole_teacher(bench), self.views)
         epochs = bench.training.epochs if bench.training else 1
         term = DKDTerm(self, cache, 1 / epochs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from galenic.compress.method import Bench
 from galenic.record.errors import RecipeError
 from galenic.record.task import Task, TaskKind
 from galenic.record.training import Rows
@@ -28,12 +27,11 @@ def refuse_two_classes(task: Task, method: str, why: str) -> None:
         )
 
 
-def refuse_rows_without_labels(bench: Bench, method: str) -> None:
-    """Raise RecipeError where the phase learns from rows that have no label."""
-    config, task = bench.training, bench.task
+def refuse_rows_without_labels(task: Task, rows: Rows, method: str) -> None:
+    """Raise RecipeError where rows are learned from that have no label."""
     given = ""
-    if config is not None and config.rows is not Rows.TRAIN:
-        given = f"{method} with training.rows = {config.rows.value!r}"
+    if rows is not Rows.TRAIN:
+        given = f"{method} with training.rows = {rows.value!r}"
     elif (unlabelled := int((task.train.labels < 0).sum())) > 0:
         given = f"{method} on {task.name}, where {unlabelled} of {len(task.train)} training rows have no label"
     if given:

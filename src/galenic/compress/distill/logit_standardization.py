@@ -21,6 +21,8 @@ from galenic.compress.distill.soft_target import SoftTargetTerm, soft_target_los
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
 from galenic.compress.schedules import constant
 from galenic.record.base import Record
+from galenic.record.task import Task
+from galenic.record.training import Rows
 from galenic.zoo.model import Model
 
 LEAST_SPREAD = 1e-7
@@ -61,10 +63,13 @@ class LogitStandardization(Record):
     label_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     views: int = Field(default=8, ge=1)
 
+    def refuse(self, task: Task, _: Rows) -> None:
+        """Only for tasks of three classes or more, one a case."""
+        refuse_several_labels(task, self.name)
+        refuse_two_classes(task, self.name, "a z-score is only a sign")
+
     def contribute(self, model: Model, bench: Bench) -> Contribution:
         """The term of z-scores and the weight of the labels."""
-        refuse_several_labels(bench.task, self.name)
-        refuse_two_classes(bench.task, self.name, "a z-score is only a sign")
         cache = logit_cache(bench, sole_teacher(bench), self.views)
         term = SoftTargetTerm(cache, standardized_loss, constant(self.temperature), self.weight)
         return Contribution(model, terms=(term,), label_weight=self.label_weight, views=self.views)

@@ -36,7 +36,8 @@ from galenic.compress.distill.soft_target import soft_label_loss, soft_target_lo
 from galenic.compress.method import Bench, Contribution, Teacher, TeacherNeed, task_loss, train_together
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
-from galenic.record.task import TaskKind
+from galenic.record.task import Task, TaskKind
+from galenic.record.training import Rows
 from galenic.training.objective import Batch, Pass, Term
 from galenic.training.teacher_cache import TeacherCache
 from galenic.zoo.model import Model
@@ -226,6 +227,11 @@ class MultiTeacher(Record):
     alpha: float = Field(default=0.9, ge=0, le=1)
     views: int = Field(default=8, ge=1)
 
+    def refuse(self, task: Task, rows: Rows) -> None:
+        """Weights that depend on the label of the case need one for every row."""
+        if self.weighting in (Weighting.CONFIDENCE, Weighting.ATTENTION):
+            refuse_rows_without_labels(task, rows, f"{self.name} with weighting = '{self.weighting.value}'")
+
     def contribute(self, model: Model, bench: Bench) -> Contribution:
         """The soft term; the labels weigh 1 - alpha."""
         teachers = several_teachers(bench)
@@ -270,13 +276,11 @@ def _validation_term(mixing: Mixing, bench: Bench) -> Term:
     return FixedTerm(mixing, validation_weights(known))
 
 
-def _confidence_term(mixing: Mixing, bench: Bench) -> Term:
-    refuse_rows_without_labels(bench, "multi_teacher with weighting = 'confidence'")
+def _confidence_term(mixing: Mixing, _: Bench) -> Term:
     return ConfidenceTerm(mixing)
 
 
 def _attention_term(mixing: Mixing, bench: Bench) -> Term:
-    refuse_rows_without_labels(bench, "multi_teacher with weighting = 'attention'")
     assert bench.training is not None  # train_together has refused it
     attention = attention_for(len(bench.teachers), bench.task.outputs, bench.seed)
     return AttentionTerm(mixing, attention, task_loss(bench.task, bench.training))

@@ -23,6 +23,8 @@ from galenic.compress.distill.soft_target import soft_target_loss
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
 from galenic.record.base import Record
 from galenic.record.errors import RecipeError
+from galenic.record.task import Task
+from galenic.record.training import Rows
 from galenic.training.objective import Pass
 from galenic.zoo.model import Model
 
@@ -78,16 +80,19 @@ class VirtualTeacher(Record):
     temperature: float = Field(default=20.0, gt=0)
     alpha: float = Field(default=0.1, ge=0, le=1)
 
-    def contribute(self, model: Model, bench: Bench) -> Contribution:
-        """The term of the virtual teacher; the labels weigh 1 - alpha."""
-        refuse_several_labels(bench.task, self.name)
-        refuse_rows_without_labels(bench, self.name)
-        if self.correct * bench.task.outputs < 1 - 1e-9:
+    def refuse(self, task: Task, rows: Rows) -> None:
+        """Only for tasks with one class a case and a label for every row."""
+        refuse_several_labels(task, self.name)
+        refuse_rows_without_labels(task, rows, self.name)
+        if self.correct * task.outputs < 1 - 1e-9:
             raise RecipeError(
-                given=f"{self.name}.correct = {self.correct:g} with {bench.task.outputs} classes",
-                expected=f"at least {1 / bench.task.outputs:.4g}, the share of every class of a uniform teacher",
+                given=f"{self.name}.correct = {self.correct:g} with {task.outputs} classes",
+                expected=f"at least {1 / task.outputs:.4g}, the share of every class of a uniform teacher",
                 todo="raise it, so that the right class is not taught to be less likely than the others",
             )
+
+    def contribute(self, model: Model, bench: Bench) -> Contribution:  # noqa: ARG002 - the protocol's signature
+        """The term of the virtual teacher; the labels weigh 1 - alpha."""
         return Contribution(model, terms=(VirtualTeacherTerm(self),), label_weight=1 - self.alpha)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
