@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from rich.markup import escape
 from rich.table import Table
 
@@ -48,7 +50,7 @@ def methods() -> None:
     for method in METHODS:
         summary = (method.__doc__ or "").strip().splitlines()[0]
         fields = method.model_fields if issubclass(method, Record) else {}
-        options = ", ".join(f"{name} = {field.default}" for name, field in fields.items())
+        options = ", ".join(f"{name} = {_default(field)}" for name, field in fields.items())
         rows.append((method.name, summary, options or "none"))
     _show(("method", "what it does", "options"), rows)
 
@@ -88,6 +90,17 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "profiles": profiles,
     "runtimes": runtimes,
 }
+
+
+def _default(field: FieldInfo) -> str:
+    """An option's default as a recipe writes it."""
+    if field.is_required():
+        return "(required)"
+    if isinstance(field.default, BaseModel):
+        return "{}"
+    if isinstance(field.default, float):
+        return f"{field.default:g}"
+    return {"()": "[]", "True": "true", "False": "false", "None": "(none)"}.get(str(field.default), str(field.default))
 
 
 def _show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
