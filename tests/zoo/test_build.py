@@ -9,7 +9,9 @@ from galenic.zoo.build import available_models, build
 from galenic.zoo.model import weights_hash
 
 SHAPES = {Modality.IMAGE: (3, 32, 32), Modality.SIGNAL: (3, 100), Modality.TABLE: (5,), None: (1, 28, 28)}
-OWN = [info for info in available_models() if info.family not in ("several", "text", "outside")]  # those have tests of their own
+OWN = [
+    info for info in available_models() if info.family not in ("several", "text", "outside")
+]  # those have tests of their own
 HEAVY = (
     "resnet50",
     "resnet101",

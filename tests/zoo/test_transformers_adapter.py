@@ -23,13 +23,13 @@ from galenic.zoo.weights import load_weights
 if find_spec("transformers") is None:
     pytest.skip("transformers is not installed", allow_module_level=True)
 
-SMALL = {"layers": 2, "hidden": 16, "heads": 4, "intermediate": 32, "positions": 24, "vocabulary": 40}
+SMALL = {"layers": 2, "hidden": 16, "heads": 4, "intermediate": 32, "vocabulary": 40}
 BERT_KEYS = {
     "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32,
-    "max_position_embeddings": 24, "vocab_size": 40, "num_labels": 3,
+    "max_position_embeddings": 512, "vocab_size": 40, "num_labels": 3,
 }  # fmt: skip
 DISTILBERT_KEYS = {
-    "dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 32, "max_position_embeddings": 24, "vocab_size": 40,
+    "dim": 16, "n_layers": 2, "n_heads": 4, "hidden_dim": 32, "max_position_embeddings": 512, "vocab_size": 40,
     "num_labels": 3,
 }  # fmt: skip
 TWINS = {
@@ -125,7 +125,7 @@ def test_a_net_for_other_data_is_refused(name, preprocessing, options, told) -> 
 @pytest.mark.parametrize(
     ("shape", "options", "told"),
     [
-        ((25,), SMALL, "rows of 25 tokens for a net of 24 positions"),
+        ((513,), SMALL, "rows of 513 tokens for a net of 512 positions"),
         ((12,), {**SMALL, "heads": 3}, "multiple of the number of attention"),
         ((12,), {**SMALL, "layer": 2}, "did you mean layers"),
         ((3, 12, 12), SMALL, "a net for text data, and image inputs"),

@@ -26,6 +26,9 @@ from galenic.record.errors import MissingPackage, ModelError
 from galenic.record.preprocessing import Modality
 from galenic.zoo.architecture import Architecture
 
+POSITIONS = 512
+"""The longest row, as in every published BERT."""
+
 INITIAL_SPREAD = 0.02
 """The standard deviation that BERT's weights start with."""
 
@@ -81,12 +84,10 @@ def bert(
     hidden: int = 768,
     heads: int = 12,
     intermediate: int = 3072,
-    positions: int = 512,
     dropout: float = 0.1,
-    attention_dropout: float = 0.0,
 ) -> nn.Module:
     """BERT base where nothing is said."""
-    refuse_long_rows(input_shape, positions)
+    refuse_long_rows(input_shape)
     found = transformers_classes("bert", "BertConfig", "BertModel")
     config = found["BertConfig"](
         vocab_size=vocabulary,
@@ -94,9 +95,9 @@ def bert(
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=intermediate,
-        max_position_embeddings=positions,
+        max_position_embeddings=POSITIONS,
         hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=attention_dropout,
+        attention_probs_dropout_prob=0.0,
         attn_implementation="eager",
     )
     return BertClassifier(found["BertModel"](config), hidden, outputs, dropout, vocabulary)
@@ -111,12 +112,10 @@ def distilbert(
     hidden: int = 768,
     heads: int = 12,
     intermediate: int = 3072,
-    positions: int = 512,
     dropout: float = 0.1,
-    attention_dropout: float = 0.0,
 ) -> nn.Module:
     """DistilBERT base where nothing is said."""
-    refuse_long_rows(input_shape, positions)
+    refuse_long_rows(input_shape)
     found = transformers_classes("distilbert", "DistilBertConfig", "DistilBertModel")
     config = found["DistilBertConfig"](
         vocab_size=vocabulary,
@@ -124,21 +123,21 @@ def distilbert(
         n_layers=layers,
         n_heads=heads,
         hidden_dim=intermediate,
-        max_position_embeddings=positions,
+        max_position_embeddings=POSITIONS,
         dropout=dropout,
-        attention_dropout=attention_dropout,
+        attention_dropout=0.0,
         attn_implementation="eager",
     )
     return DistilBertClassifier(found["DistilBertModel"](config), hidden, outputs, dropout, vocabulary)
 
 
-def refuse_long_rows(input_shape: tuple[int, ...], positions: int) -> None:
+def refuse_long_rows(input_shape: tuple[int, ...]) -> None:
     """ModelError where a row has more tokens than the net has positions."""
-    if input_shape[0] > positions:
+    if input_shape[0] > POSITIONS:
         raise ModelError(
-            f"rows of {input_shape[0]} tokens for a net of {positions} positions",
-            f"at most {positions} tokens",
-            "lower the task's option length, or raise the model's option positions",
+            f"rows of {input_shape[0]} tokens for a net of {POSITIONS} positions",
+            f"at most {POSITIONS} tokens",
+            "lower the task's option length",
         )
 
 
@@ -195,7 +194,7 @@ def _torchvision_imports() -> bool:
     return True
 
 
-OPTIONS = "options layers, hidden, heads, intermediate, positions, dropout, attention_dropout, vocabulary (the task's)"
+OPTIONS = "options layers, hidden, heads, intermediate, dropout, vocabulary (the task's)"
 ARCHITECTURES = (
     Architecture("bert", Modality.TEXT, bert, f"BERT of transformers, a teacher; {OPTIONS}"),
     Architecture("distilbert", Modality.TEXT, distilbert, f"DistilBERT of transformers; {OPTIONS}"),
