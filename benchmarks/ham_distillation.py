@@ -22,9 +22,6 @@ import numpy as np
 from scipy.stats import norm
 
 from galenic import methods as gx
-from galenic.compress.distill.features import Matching, Reduction
-from galenic.compress.distill.multi_teacher import Weighting
-from galenic.compress.distill.progressive import Assistant
 from galenic.compress.method import Method, Teacher
 from galenic.compress.supervised import Supervised
 from galenic.gating.metrics import metrics
@@ -53,14 +50,14 @@ STUDENTS = {
 FIRST = ("resnet18",)
 TEMPERATURE, ALPHA = 4.0, 0.9
 KD = gx.SoftTarget(temperature=TEMPERATURE, alpha=ALPHA)
-ASSISTANT = Assistant(
+ASSISTANT = gx.Assistant(
     model="resnet20",
     options={"width": 2},
     training=TrainingConfig(epochs=12, learning_rate=2e-3, precision="bfloat16", **COMMON),
 )
 
 
-def multi(weighting: Weighting) -> Method:
+def multi(weighting: gx.Weighting) -> Method:
     return gx.MultiTeacher(weighting=weighting, temperature=TEMPERATURE, alpha=ALPHA)
 
 
@@ -69,18 +66,18 @@ METHODS: dict[str, tuple[list[Method], tuple[str, ...]]] = {
     "kd": ([KD], FIRST),
     "kd_at": ([KD, gx.AttentionTransfer()], FIRST),
     "feature_one": (
-        [gx.FeatureMatching(matching=Matching.ONE_TO_ONE, reduce=Reduction.SIMILARITY, weight=3000)],
+        [gx.FeatureMatching(matching=gx.Matching.ONE_TO_ONE, reduce=gx.Reduction.SIMILARITY, weight=3000)],
         FIRST,
     ),
-    "feature_multi": ([gx.FeatureMatching(matching=Matching.MULTI_LAYER, reduce=Reduction.SPATIAL)], FIRST),
-    "feature_adaptive": ([gx.FeatureMatching(matching=Matching.ADAPTIVE)], FIRST),
+    "feature_multi": ([gx.FeatureMatching(matching=gx.Matching.MULTI_LAYER, reduce=gx.Reduction.SPATIAL)], FIRST),
+    "feature_adaptive": ([gx.FeatureMatching(matching=gx.Matching.ADAPTIVE)], FIRST),
     "dkd": ([gx.DKD()], FIRST),
     "lskd": ([gx.LogitStandardization()], FIRST),
     "progressive": ([gx.Progressive(assistants=(ASSISTANT,), soft_target=KD)], FIRST),
-    "multi_average": ([multi(Weighting.AVERAGE)], tuple(TEACHERS)),
-    "multi_validation": ([multi(Weighting.VALIDATION)], tuple(TEACHERS)),
-    "multi_confidence": ([multi(Weighting.CONFIDENCE)], tuple(TEACHERS)),
-    "multi_attention": ([multi(Weighting.ATTENTION)], tuple(TEACHERS)),
+    "multi_average": ([multi(gx.Weighting.AVERAGE)], tuple(TEACHERS)),
+    "multi_validation": ([multi(gx.Weighting.VALIDATION)], tuple(TEACHERS)),
+    "multi_confidence": ([multi(gx.Weighting.CONFIDENCE)], tuple(TEACHERS)),
+    "multi_attention": ([multi(gx.Weighting.ATTENTION)], tuple(TEACHERS)),
 }
 
 

@@ -32,13 +32,16 @@ METHODS = [
 ]
 
 
+OPTIONS = ["Assistant", "Matching", "Pair", "Reduction", "Shape", "Weighting"]
+
+
 def test_the_public_names_are_these() -> None:
     assert dir(gx) == sorted(PUBLIC)
     assert all(getattr(gx, name) is not None for name in PUBLIC)
 
 
 def test_the_methods_are_these() -> None:
-    assert {name for name in vars(gx.methods) if name[0].isupper()} == set(METHODS)
+    assert {name for name in vars(gx.methods) if name[0].isupper()} == {*METHODS, *OPTIONS}
 
 
 def test_an_unknown_name_says_what_there_is() -> None:

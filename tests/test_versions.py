@@ -17,6 +17,7 @@ from types import ModuleType
 
 import pytest
 
+from galenic.compress import shared
 from galenic.compress.methods import METHODS
 from galenic.exporters.load import EXPORTERS
 from galenic.training import augment, loop
@@ -27,6 +28,7 @@ TABLE = Path(__file__).parent / "versions.json"
 def versioned() -> dict[str, tuple[ModuleType, int]]:
     found = {m.__module__: (importlib.import_module(m.__module__), m.version) for m in METHODS}
     found |= {module.__name__: (module, module.VERSION) for module in (augment, loop)}
+    found |= {name: (importlib.import_module(name), shared.VERSION) for name in shared.MODULES}
     found |= {e.export.__module__: (importlib.import_module(e.export.__module__), e.version) for e in EXPORTERS}
     return found
 

@@ -199,3 +199,14 @@ def test_a_method_that_is_not_for_the_task_is_refused_before_any_work(task, meth
     plan = make_plan(recipe(REFERENCE, STUDENT, first, f'[[phase]]\nmethod = "{method}"\n', options, training))
     with pytest.raises(RecipeError, match=words):
         check_plan_against(task, plan)
+
+
+def test_the_same_method_twice_in_a_phase_is_refused() -> None:
+    with pytest.raises(RecipeError, match="names soft_target twice"):
+        make_plan(recipe(REFERENCE, STUDENT, TAUGHT.replace('"soft_target"', '["soft_target", "soft_target"]')))
+
+
+def test_an_assistant_that_learns_labels_from_rows_without_them_is_refused() -> None:
+    assistants = '[phase.options.progressive]\nassistants = [{ model = "mlp", training = { rows = "transfer" } }]\n'
+    with pytest.raises(RecipeError, match=r"training\.rows = 'transfer'"):
+        make_plan(recipe(REFERENCE, STUDENT, TAUGHT.replace("soft_target", "progressive"), assistants))

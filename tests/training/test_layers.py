@@ -27,6 +27,16 @@ def test_what_modules_return_is_captured_inside_the_block_alone() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
+def test_what_is_changed_in_place_behind_a_module_is_captured_as_it_was() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True))
+    inputs = torch.tensor([[1.0, -1.0]])
+    with captured(model, ["0"]) as seen, torch.no_grad():
+        model[0].weight.copy_(torch.eye(2))
+        model[0].bias.zero_()
+        model(inputs)
+    assert seen["0"].tolist() == [[1.0, -1.0]]
+
+
 def test_shapes_are_those_of_one_row_in_the_order_of_the_pass() -> None:
     model = net().train()
     model[0].eval()

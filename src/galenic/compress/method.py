@@ -156,6 +156,14 @@ class TaskBound(Method, Protocol):
 
 
 @runtime_checkable
+class ModelBound(Method, Protocol):
+    """A method that is not for every net. It is asked about the untrained one, before any work starts."""
+
+    def refuse_model(self, model: Model) -> None:
+        """Raise ModelError where it cannot work on this net."""
+
+
+@runtime_checkable
 class MeasuringMethod(Method, Protocol):
     """A method that also trains other models than the phase's, with choices to be measured for each of them."""
 
@@ -176,24 +184,48 @@ def train_together(methods: Sequence[TrainedMethod], model: Model, bench: Bench)
             expected="a training table (epochs, learning_rate ...) for a phase that trains",
             todo="add [phase.training] to the recipe, even an empty one takes the defaults",
         )
-    original, model = model, replace(model, module=deepcopy(model.module))
+    together = contributed(methods, replace(model, module=deepcopy(model.module)), bench)
+    objective, trained = Objective([*together.terms, *together.label_terms]), together.model
+    callbacks = [callback for one in together.contributions for callback in one.callbacks]
+    where = Surroundings(bench.seed, bench.folder, bench.progress, _names(methods))
+    train(trained.module, objective, training_data(bench, together.views), bench.training, where, callbacks)
+    for contribution in reversed(together.contributions):
+        trained = contribution.finish(trained)
+    return replace(trained, lineage=(*model.lineage, *(m.name for m in methods)))
+
+
+@dataclass(frozen=True)
+class Together:
+    """What the methods of a phase bring, made to agree; ``label_terms`` is empty where the labels weigh nothing."""
+
+    model: Model
+    contributions: tuple[Contribution, ...]
+    label_terms: tuple[Term, ...]
+    views: int | None
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Of all methods, in order."""
+        return tuple(term for one in self.contributions for term in one.terms)
+
+
+def contributed(methods: Sequence[TrainedMethod], model: Model, bench: Bench) -> Together:
+    """Every method's contribution to one training; ``model`` may be changed.
+
+    Raises:
+        RecipeError: two methods contradict each other, or labels are to be learned from rows that have none.
+    """
+    assert bench.training is not None  # train_together has refused it
     contributions: list[Contribution] = []
     for method in methods:
         if isinstance(method, TaskBound):
             method.refuse(bench.task, bench.training.rows)
         contributions.append(method.contribute(model, bench))
         model = contributions[-1].model
-    views = _agreed("views", [c.views for c in contributions], methods)
-    weight = _agreed("what the labels weigh", [c.label_weight for c in contributions], methods)
-    terms = [term for c in contributions for term in c.terms]
-    label_term = _label_term(bench, bench.training, 1.0 if weight is None else weight)
-    objective = Objective([*terms, *label_term])
-    callbacks = [callback for c in contributions for callback in c.callbacks]
-    where = Surroundings(bench.seed, bench.folder, bench.progress, _names(methods))
-    train(model.module, objective, training_data(bench, views), bench.training, where, callbacks)
-    for contribution in reversed(contributions):
-        model = contribution.finish(model)
-    return replace(model, lineage=(*original.lineage, *(m.name for m in methods)))
+    views = _agreed("views", [one.views for one in contributions], methods)
+    weight = _agreed("what the labels weigh", [one.label_weight for one in contributions], methods)
+    label_terms = _label_terms(bench, bench.training, 1.0 if weight is None else weight)
+    return Together(model, tuple(contributions), label_terms, views)
 
 
 def training_data(bench: Bench, views: int | None) -> TrainingData:
@@ -213,16 +245,16 @@ def task_loss(task: Task, config: TrainingConfig) -> nn.Module:
     return label_loss(task.kind, task.train.labels, task.outputs, config.class_weighting, config.label_smoothing)
 
 
-def _label_term(bench: Bench, config: TrainingConfig, weight: float) -> list[Term]:
+def _label_terms(bench: Bench, config: TrainingConfig, weight: float) -> tuple[Term, ...]:
     if weight == 0:
-        return []
+        return ()
     if config.rows is not Rows.TRAIN:
         raise RecipeError(
             given=f"training.rows = {config.rows.value!r} with a label loss of weight {weight:g}",
             expected="no label loss on rows that have no labels",
             todo="set alpha = 1 in the options of the distillation, or training.rows = 'train'",
         )
-    return [LabelTerm(task_loss(bench.task, config), weight)]
+    return (LabelTerm(task_loss(bench.task, config), weight),)
 
 
 Agreed = TypeVar("Agreed", int, float)

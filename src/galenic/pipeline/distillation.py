@@ -15,6 +15,7 @@ from galenic.compress.distill import METHODS as DISTILLING
 from galenic.compress.distill.attention import AttentionTransfer
 from galenic.compress.distill.features import FeatureMatching, Matching
 from galenic.compress.distill.hidden_states import HiddenStates
+from galenic.compress.distill.pairs import sample_inputs
 from galenic.compress.distill.suggest import LayerPair, Layout, layout_of, suggest_pairs
 from galenic.gating.endpoints import ENDPOINTS
 from galenic.gating.metrics import metrics
@@ -28,7 +29,6 @@ from galenic.pipeline.rehearsal import rehearse
 from galenic.pipeline.run_folder import place_file
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import run_phase
-from galenic.preprocess.transform import to_inputs
 from galenic.record.base import content_hash
 from galenic.record.distillation import DistillationResult, DistilledFile
 from galenic.record.errors import ModelError, RecipeError
@@ -43,7 +43,6 @@ from galenic.store.files import write_text
 from galenic.store.stages import Store
 from galenic.tasks.load import load_task
 
-ROWS_TO_LOOK_AT = 2
 ID_DIGITS = 10
 
 
@@ -104,14 +103,13 @@ def suggest(recipe: Recipe, store: Store, progress: Progress = silent) -> list[S
             todo="name its architecture and weights, or use a method that needs answers only (soft_target, dkd)",
         )
     setting = _setting(recipe, store, progress)
-    preprocessing = setting.task.preprocessing
-    inputs = torch.from_numpy(to_inputs(preprocessing, setting.task.validation.inputs[:ROWS_TO_LOOK_AT]))
+    inputs = sample_inputs(setting.task)
     student = untrained(setting, recipe.student).module
     found = []
     for prefix, teacher in teachers:
         pairs = suggest_pairs(student, untrained(setting, teacher).module, inputs)
         named = tuple(_inside(prefix, pair) for pair in pairs)
-        fitting = _methods_for(pairs, inputs, preprocessing.modality)
+        fitting = _methods_for(pairs, inputs, setting.task.preprocessing.modality)
         found.append(Suggestion(recipe.student.title, teacher.title, named, fitting))
     return found
 
@@ -156,7 +154,7 @@ def probe_alone(recipe: Recipe, store: Store, progress: Progress = silent) -> Pr
     phase = measured_phase(setting, ahead, model)
     assert phase.training is not None  # the plan has refused a training phase without one
     question = Distilling(phase.methods, phase.training, model, teachers.taught_by, teachers.answers, recipe.runtime)
-    return probe(setting, question, recipe.probe.epochs)
+    return probe(setting, question, recipe.probe.epochs, always=True)
 
 
 def _first_with_teacher(plan: Plan) -> tuple[int, Phase]:

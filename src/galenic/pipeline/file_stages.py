@@ -70,7 +70,7 @@ def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
 
 def predict_stage(setting: Setting, artifact: Artifact, split: SplitName) -> Predictions:
     """The file's predictions on one split, made once."""
-    inputs = {"artifact": artifact.sha256, "split": setting.task.split_hashes[split.value]}
+    inputs = {"artifact": artifact.sha256, "question": setting.task.question_hash(split)}
     stage = setting.store.stage("predictions", inputs)
     path = stage.folder / "predictions.npz"
     with stage.locked():

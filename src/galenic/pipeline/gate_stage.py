@@ -19,7 +19,7 @@ def gate_stage(setting: Setting, gate: GateRecipe, artifact: Artifact, reference
         "gate": gate.model_dump(mode="json"),
         "artifact": artifact.sha256,
         "reference": reference.sha256,
-        "split": split_hash,
+        "question": setting.task.question_hash(SplitName.TEST),
     }
     stage = setting.store.stage("gate", inputs)
     with stage.locked():

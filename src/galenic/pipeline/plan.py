@@ -112,6 +112,13 @@ def _phase(recipe: PhaseRecipe, number: int) -> Phase:
         method = method_named(name)
         options = recipe.options.get(name, {})
         configs.append(validated(method, options, f"phase {number}, options.{name}"))  # type: ignore[type-var]
+    twice = [name for name in recipe.methods if recipe.methods.count(name) > 1]
+    if twice:
+        raise RecipeError(
+            given=f"phase {number} names {twice[0]} twice",
+            expected="each method once: its loss would count twice, and there is one table for its options",
+            todo="remove one, or raise its weight",
+        )
     unused = set(recipe.options) - set(recipe.methods)
     if unused:
         raise RecipeError(
@@ -159,10 +166,10 @@ def _check_rows(recipe: Recipe, phases: Sequence[Phase]) -> None:
     models = [("reference", recipe.reference), *([("student", recipe.student)] if recipe.student else [])]
     models += [(f"teacher {number}", teacher) for number, teacher in enumerate(recipe.teacher, 1)]
     weights = [(name, training, 1.0) for name, model in models for training in _trainings(model)]
-    weights += [
-        (f"phase {number} ({phase.name})", phase.training, _label_weight(phase))
-        for number, phase in enumerate(phases, 1)
-    ]
+    for number, phase in enumerate(phases, 1):
+        weight = _label_weight(phase)
+        trainings = [phase.training, *(one.training for m in phase.methods for one in getattr(m, "assistants", ()))]
+        weights += [(f"phase {number} ({phase.name})", training, weight) for training in trainings]
     for name, training, weight in weights:
         if training is None or training.rows is Rows.TRAIN:
             continue
@@ -188,10 +195,7 @@ def _trainings(model: ModelRecipe) -> Iterator[TrainingConfig | None]:
 
 
 def _label_weight(phase: Phase) -> float:
-    """What the labels weigh in a phase, as far as its methods say so in their options; 1 where none does."""
-    for method in phase.methods:
-        if hasattr(method, "label_weight"):
-            return float(method.label_weight)
-        if hasattr(method, "alpha"):
-            return 1.0 - float(method.alpha)
-    return 1.0
+    """The most that labels weigh in a phase, as far as its methods say so in their options; 1 where none does."""
+    said = [float(m.label_weight) for m in phase.methods if hasattr(m, "label_weight")]
+    said += [1.0 - float(m.alpha) for m in phase.methods if hasattr(m, "alpha")]
+    return max(said, default=1.0)

@@ -61,7 +61,9 @@ class Distilling:
     runtime: str
 
 
-def probe(setting: Setting, ahead: Distilling, epochs: int, alone: Predictions | None = None) -> ProbeResult:
+def probe(
+    setting: Setting, ahead: Distilling, epochs: int, alone: Predictions | None = None, *, always: bool = False
+) -> ProbeResult:
     """Compare the teacher with the student alone, and tell ``setting.progress`` what follows.
 
     Args:
@@ -69,12 +71,13 @@ def probe(setting: Setting, ahead: Distilling, epochs: int, alone: Predictions |
         ahead: the phase that the probe is about.
         epochs: of the two short trainings; they are stages of the store.
         alone: validation predictions of the student after its whole training alone, which spares the short ones.
+        always: also where the phase itself is about as short.
     """
     setting.progress(WORK, 0, 1)
     teacher = together(ahead.answers)
     if alone is not None:
         found = judge_probe(teacher, alone)
-    elif ahead.training.epochs <= SHORT * epochs:
+    elif not always and ahead.training.epochs <= SHORT * epochs:
         found = _left_out(ahead.training.epochs, epochs)
     else:
         found = _short_trainings(setting, ahead, epochs, teacher)

@@ -49,14 +49,19 @@ class Made:
 def prepare_reference(setting: Setting, recipe: ModelRecipe, runtime: str) -> Trusted:
     """The reference of a recipe (or a teacher) as a float file in ``runtime``."""
     if recipe.is_file:
-        path = Path(recipe.model.removeprefix(FILE_PREFIX))
-        artifact = artifact_of_file(path, setting.task.preprocessing, setting.task.classes)
-        known = read_card(path)
-        if known is not None and known.sha256 == artifact.sha256:
-            refuse_other_classes(recipe.title, known.classes, setting.task)
-        return Trusted(artifact, None, recipe)
+        return Trusted(file_artifact(setting, recipe), None, recipe)
     made = make_model(setting, recipe)
     return Trusted(export_stage(setting, made.model, runtime), made.model, made.recipe, made.notes)
+
+
+def file_artifact(setting: Setting, recipe: ModelRecipe) -> Artifact:
+    """The file that a recipe names, if it is for the task; its card, where one lies beside it, knows the order of classes."""
+    path = Path(recipe.model.removeprefix(FILE_PREFIX))
+    artifact = artifact_of_file(path, setting.task.preprocessing, setting.task.classes)
+    card = read_card(path)
+    if card is not None and card.sha256 == artifact.sha256:
+        refuse_other_classes(recipe.title, card.classes, setting.task)
+    return artifact
 
 
 def prepare_teachers(setting: Setting, recipe: Recipe) -> tuple[Trusted, ...]:

@@ -11,6 +11,9 @@ from typing import Any
 
 import torch
 
+from galenic.compress import shared
+from galenic.compress.distill import METHODS as DISTILLING
+from galenic.compress.distill.pairs import PAIRS_SUFFIX
 from galenic.compress.method import Bench, MeasuringMethod, Method, Teacher, TrainedMethod, train_together
 from galenic.pipeline.setting import Setting
 from galenic.record.base import Record
@@ -121,12 +124,12 @@ def apply_methods(methods: Sequence[Method], model: Model, bench: Bench) -> list
 
 
 def forget(folder: Path, models: int) -> None:
-    """Remove what a finished stage no longer needs: checkpoints, and what a method kept on its way."""
+    """Remove what a finished stage no longer needs: checkpoints, and what a method kept on its way but for its pairs."""
     needed = {"result.json", "lock", *(str(number) for number in range(models))}
     for path in folder.iterdir():
         if path.name not in needed and path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in needed:
+        elif path.name not in needed and not path.name.endswith(PAIRS_SUFFIX):
             path.unlink()
 
 
@@ -141,7 +144,8 @@ def _inputs(
         "methods": [[m.name, m.version, _config(m)] for m in methods],
         "model": [model.spec.model_dump(mode="json"), weights_hash(model), list(model.lineage)],
         "training": training.model_dump(mode="json") if training else None,
-        "loop": [loop.VERSION, augment.VERSION] if training else None,
+        "loop": [loop.VERSION, augment.VERSION, shared.VERSION] if training else None,
+        "family": shared.family_versions() if any(type(m) in DISTILLING for m in methods) else None,
         "teachers": [teacher.sha256 for teacher in teachers],
         "task": setting.task.content_hash,
         "seed": setting.seed,

@@ -157,6 +157,21 @@ class Task:
         """Split name -> sha256 over its inputs, labels and ids."""
         return {name.value: _split_hash(split) for name, split in self.splits.items()}
 
+    def question_hash(self, name: SplitName) -> str:
+        """The sha256 of all that a judgement on this split depends on: its rows, groups and clusters, and what is asked."""
+        split = self.splits[name]
+        marks = {**split.groups, **({} if split.clusters is None else {"": split.clusters})}
+        return content_hash(
+            {
+                "split": self.split_hashes[name.value],
+                "kind": self.kind.value,
+                "classes": self.classes,
+                "positive": self.positive,
+                "preprocessing": self.preprocessing.digest(),
+                "marks": {mark: values.astype(str).tolist() for mark, values in marks.items()},
+            }
+        )
+
     @cached_property
     def content_hash(self) -> str:
         """The sha256 of all the data, the classes and the preprocessing."""

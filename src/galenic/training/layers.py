@@ -30,12 +30,15 @@ def layer_named(model: nn.Module, path: str, whose: str = "the model") -> nn.Mod
 
 @contextmanager
 def captured(model: nn.Module, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A dictionary that forward passes inside the block fill: path -> what that module returned."""
+    """A dictionary that forward passes inside the block fill: path -> what that module returned.
+
+    A tensor is copied, since what comes behind may change it in place (the ReLU behind a batch norm).
+    """
     seen: dict[str, Any] = {}
 
     def keep(path: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            seen[path] = output
+            seen[path] = output.clone() if isinstance(output, torch.Tensor) else output
 
         return hook
 
@@ -59,13 +62,23 @@ def layer_shapes(model: nn.Module, inputs: Any) -> dict[str, tuple[int, ...]]:
         return hook
 
     handles = [module.register_forward_hook(keep(path)) for path, module in model.named_modules() if path]
-    training = [(module, module.training) for module in model.modules()]
     try:
-        with torch.no_grad():
-            model.eval()(inputs)
+        with evaluating(model):
+            model(inputs)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in training:
-            module.training = mode
     return shapes
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients for a while; each module gets back the mode that it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -42,6 +42,7 @@ class CacheKey(Record):
         answers: which of its outputs (``logits``, or the names of layers and what is made of them).
         data: the sha256 of the rows.
         views: of the views: seed, augmentation and its version, as JSON.
+        made_by: the kind of device and the versions of the libraries that compute the answers.
         shape: (views, rows, *shape of one answer).
         threads: sums are added in another order where their number is another.
     """
@@ -50,6 +51,7 @@ class CacheKey(Record):
     answers: str
     data: str
     views: str
+    made_by: str = ""
     shape: tuple[int, ...]
     threads: int = Field(default_factory=torch.get_num_threads)
 

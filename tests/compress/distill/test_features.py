@@ -207,7 +207,7 @@ def test_where_nothing_is_named_the_suggested_pairs_are_taken_and_said(tmp_path:
     )
     written = json.loads((tmp_path / "feature_matching-pairs.json").read_text())
     assert [pair["student"] for pair in written["pairs"]] == ["stages.0", "stages.1", "stages.2"]
-    assert written["pairs"][0]["teacher_shape"] == [4, 12, 12]
+    assert written["pairs"][0]["shapes"] == "stages.0 (4, 12, 12) <- stages.0 (4, 12, 12)"
 
 
 def test_weights_of_pairs_multiply_their_distances(tmp_path: Path) -> None:

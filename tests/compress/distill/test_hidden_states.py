@@ -83,7 +83,7 @@ def test_blocks_go_together_by_depth() -> None:
         (Net(2), (Pair(student="head", teacher="blocks.1"),), "two layers that return"),
         (Net(2), (Pair(student="blocks", teacher="blocks.1"),), "not called"),
         (Net(2), (Pair(student="blocks.7", teacher="blocks.1"),), "blocks.1"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(144, 2)), (), "no blocks of one kind"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(144, 2)), (), "no stages of one kind"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(student: nn.Module, named: tuple[Pair, ...], told: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from galenic.compress.method import Bench, Teacher, training_data
 from galenic.record.base import content_hash
@@ -11,6 +12,9 @@ from galenic.record.task import Task
 from galenic.training import augment
 from galenic.training.teacher_cache import CacheKey, Predict, TeacherCache
 from galenic.zoo.model import Model
+
+LIBRARIES = ("torch", "onnxruntime")
+"""Those whose arithmetic the answers are."""
 
 
 def sole_teacher(bench: Bench) -> Teacher:
@@ -66,9 +70,18 @@ def logit_cache(bench: Bench, teacher: Teacher, views: int) -> TeacherCache:
 
 
 def answer_cache(
-    bench: Bench, teacher: Teacher, views: int, answers: str, shape: Sequence[int], predict: Predict
+    bench: Bench,
+    teacher: Teacher,
+    views: int,
+    answers: str,
+    shape: Sequence[int],
+    predict: Predict,
+    device: str = "cpu",
 ) -> TeacherCache:
-    """Whatever else a teacher says about an input: ``predict`` gives (batch, *shape), ``answers`` names it in the key."""
+    """Whatever else a teacher says about an input: ``predict`` gives (batch, *shape), ``answers`` names it in the key.
+
+    ``device`` is the kind of device that it runs on.
+    """
     data = training_data(bench, views)
     drawn = data.views
     if not drawn.augment:
@@ -80,6 +93,7 @@ def answer_cache(
         views=content_hash(
             [drawn.seed, drawn.augment, drawn.flips.value, *vars(drawn.spread).values(), augment.VERSION]
         ),
+        made_by=" ".join([device, *(f"{name} {version(name)}" for name in LIBRARIES)]),
         shape=(views, len(data.split), *shape),
     )
     return TeacherCache(bench.answers or bench.folder, key, data, predict, bench.progress)

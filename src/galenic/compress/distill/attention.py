@@ -74,7 +74,7 @@ class AttentionTransfer(Record):
     """
 
     name: ClassVar[str] = "attention_transfer"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     trains: ClassVar[bool] = True
     needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.LAYERS
     rule: ClassVar[None] = None
@@ -91,7 +91,7 @@ class AttentionTransfer(Record):
         for pair in pairs:
             _refuse_other_than_maps(pair)
         layers = TeacherLayers(bench, teacher, [_reading(pair) for pair in pairs], self.views, self.cache_mb)
-        announce(bench, self.name, pairs, layers.note)
+        announce(bench, self.name, [pair.named for pair in pairs], [pair.layers for pair in pairs], layers.note)
         return Contribution(model, terms=(AttentionTerm(pairs, layers, self.weight),), views=self.views)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:

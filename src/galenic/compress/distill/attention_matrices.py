@@ -23,14 +23,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from galenic.compress.distill.answers import sole_teacher, teacher_model
-from galenic.compress.distill.pairs import SAMPLE_ROWS, Pair
+from galenic.compress.distill.pairs import Pair, announce, sample_inputs
 from galenic.compress.distill.teacher_layers import Reading, TeacherLayers
 from galenic.compress.distill.tokens import token_mask
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
-from galenic.preprocess.transform import to_inputs
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
-from galenic.training.layers import captured, layer_named
+from galenic.training.layers import captured, evaluating, layer_named
 from galenic.training.objective import Pass
 from galenic.zoo.model import Model
 
@@ -64,13 +63,8 @@ def same_depth(student: Sequence[str], teacher: Sequence[str]) -> list[tuple[str
 
 def attending_layers(module: nn.Module, inputs: Any) -> list[Matrices]:
     """The innermost modules that return attention matrices, in the order of the forward pass."""
-    modes = [(part, part.training) for part in module.modules()]
-    try:
-        with torch.no_grad(), captured(module, [path for path, _ in module.named_modules() if path]) as seen:
-            module.eval()(inputs)
-    finally:
-        for part, training in modes:
-            part.training = training
+    with evaluating(module), captured(module, [path for path, _ in module.named_modules() if path]) as seen:
+        module(inputs)
     found = {path: tuple(output[1].shape[1:]) for path, output in seen.items() if _has_matrices(output)}
     outer = {path for path in found if any(other.startswith(f"{path}.") for other in found)}
     return [Matrices(path, shape) for path, shape in found.items() if path not in outer]
@@ -122,7 +116,7 @@ class AttentionMatrices(Record):
         """The attention term; what the labels weigh is left to others."""
         teacher = sole_teacher(bench)
         source = teacher_model(teacher).module
-        inputs = torch.from_numpy(to_inputs(bench.task.preprocessing, bench.task.train.inputs[:SAMPLE_ROWS]))
+        inputs = sample_inputs(bench.task)
         ours = _attending(model.module, "the student", inputs)
         theirs = _attending(source, f"the teacher {teacher.name}", inputs)
         pairs = self.pairs or [
@@ -135,8 +129,7 @@ class AttentionMatrices(Record):
             shape = theirs[pair.teacher]
             readings.append(Reading(pair.teacher, f"attention matrices {shape}", shape, _unchanged, _matrices))
         layers = TeacherLayers(bench, teacher, readings, self.views, self.cache_mb)
-        told = "; ".join([*(f"{pair.student} <- {pair.teacher}" for pair in pairs), layers.note])
-        bench.progress(f"{self.name}: layers", 1, 1, told)
+        announce(bench, self.name, pairs, [f"{pair.student} <- {pair.teacher}" for pair in pairs], layers.note)
         return Contribution(model, terms=(AttentionMatricesTerm(pairs, layers, self.weight),), views=self.views)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:

@@ -139,6 +139,10 @@ class ClassPrior(Record):
         refuse_several_labels(task, self.name)
         self._refuse_too_few_rows(self._counts(task), task)
 
+    def refuse_model(self, model: Model) -> None:
+        """Only for nets with a linear ``classifier``."""
+        _classifier_bias(model, model.module)
+
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The same model with another bias of its ``classifier``."""
         self.refuse(bench.task, Rows.TRAIN)

@@ -180,7 +180,7 @@ class FeatureMatching(Record):
     """
 
     name: ClassVar[str] = "feature_matching"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     trains: ClassVar[bool] = True
     needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.LAYERS
     rule: ClassVar[None] = None
@@ -222,7 +222,7 @@ class FeatureMatching(Record):
         for pair in pairs:
             _refuse_what_cannot_be_matched(self, pair)
         layers = TeacherLayers(bench, teacher, [_reading(self, pair) for pair in pairs], self.views, self.cache_mb)
-        announce(bench, self.name, pairs, layers.note)
+        announce(bench, self.name, [pair.named for pair in pairs], [pair.layers for pair in pairs], layers.note)
         return Contribution(model, terms=(FeatureTerm(self, pairs, layers, bench.seed),), views=self.views)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:

@@ -19,15 +19,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from galenic.compress.distill.answers import sole_teacher, teacher_model
-from galenic.compress.distill.pairs import SAMPLE_ROWS, Pair
-from galenic.compress.distill.suggest import LayerPair, Layout, Stage, layer_pair, layout_of, suggest_pairs
+from galenic.compress.distill.pairs import Pair, announce, named_or_suggested, sample_inputs
+from galenic.compress.distill.suggest import LayerPair, Layout, layout_of
 from galenic.compress.distill.teacher_layers import Reading, TeacherLayers
 from galenic.compress.distill.tokens import token_mask
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
-from galenic.preprocess.transform import to_inputs
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
-from galenic.training.layers import layer_named, layer_shapes
 from galenic.training.objective import Pass
 from galenic.zoo.model import Model
 
@@ -89,16 +87,16 @@ class HiddenStates(Record):
     def contribute(self, model: Model, bench: Bench) -> Contribution:
         """The term of hidden states; what the labels weigh is left to others."""
         teacher = sole_teacher(bench)
-        inputs = torch.from_numpy(to_inputs(bench.task.preprocessing, bench.task.train.inputs[:SAMPLE_ROWS]))
+        inputs = sample_inputs(bench.task)
         pairs = token_pairs(model.module, teacher_model(teacher).module, self.pairs, inputs)
         readings = [
             Reading(pair.teacher, f"hidden states {pair.teacher_shape}", pair.teacher_shape, _unchanged)
             for pair in pairs
         ]
         layers = TeacherLayers(bench, teacher, readings, self.views, self.cache_mb)
-        bench.progress(f"{self.name}: layers", 1, 1, "; ".join([*map(str, pairs), layers.note]))
-        weights = [self.weight * pair.weight for pair in self.pairs] or [self.weight] * len(pairs)
-        term = HiddenStatesTerm(pairs, weights, layers, bench.seed)
+        named = self.pairs or tuple(Pair(student=pair.student, teacher=pair.teacher) for pair in pairs)
+        announce(bench, self.name, named, pairs, layers.note)
+        term = HiddenStatesTerm(pairs, [self.weight * pair.weight for pair in named], layers, bench.seed)
         return Contribution(model, terms=(term,), views=self.views)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
@@ -108,21 +106,7 @@ class HiddenStates(Record):
 
 def token_pairs(student: nn.Module, teacher: nn.Module, named: Sequence[Pair], inputs: Any) -> list[LayerPair]:
     """The named pairs with their shapes, or those by relative depth; ModelError where one does not return tokens."""
-    pairs = suggest_pairs(student, teacher, inputs)
-    if named:
-        ours, theirs = layer_shapes(student, inputs), layer_shapes(teacher, inputs)
-        pairs = [
-            layer_pair(
-                _stage(student, ours, pair.student, "the student"), _stage(teacher, theirs, pair.teacher, "the teacher")
-            )
-            for pair in named
-        ]
-    if not pairs:
-        raise ModelError(
-            given="no pairs of layers, and two nets in which no blocks of one kind were found",
-            expected="pairs of module paths",
-            todo='name them: pairs = [{student = "...", teacher = "..."}]',
-        )
+    pairs = named_or_suggested(student, teacher, named, inputs)
     for pair in pairs:
         shapes = (pair.student_shape, pair.teacher_shape)
         if any(layout_of(shape, inputs) is not Layout.TOKENS for shape in shapes) or shapes[0][0] != shapes[1][0]:
@@ -132,17 +116,6 @@ def token_pairs(student: nn.Module, teacher: nn.Module, named: Sequence[Pair], i
                 todo="name blocks of a transformer, or use feature_matching",
             )
     return pairs
-
-
-def _stage(model: nn.Module, shapes: dict[str, tuple[int, ...]], path: str, whose: str) -> Stage:
-    layer_named(model, path, whose)
-    if path not in shapes:
-        raise ModelError(
-            given=f"the layer '{path}' of {whose}, which is not called or returns something other than one tensor",
-            expected="a module that returns one tensor in the forward pass",
-            todo="name a module inside it or around it",
-        )
-    return Stage(path, shapes[path])
 
 
 def _projection(pair: LayerPair) -> nn.Module:

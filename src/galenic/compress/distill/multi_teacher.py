@@ -266,7 +266,7 @@ def _average_term(mixing: Mixing, bench: Bench) -> Term:
 def _validation_term(mixing: Mixing, bench: Bench) -> Term:
     scores = {teacher.name: teacher.score for teacher in bench.teachers}
     known = [teacher.score for teacher in bench.teachers if teacher.score is not None]
-    if len(known) < len(bench.teachers) or max(known) <= CHANCE_AUC:
+    if len(known) < len(bench.teachers) or not all(map(math.isfinite, known)) or max(known) <= CHANCE_AUC:
         said = ", ".join(f"{name} {'unknown' if score is None else f'{score:.3f}'}" for name, score in scores.items())
         raise ModelError(
             given=f"teachers whose AUC on validation is {said}",

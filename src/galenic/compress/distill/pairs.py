@@ -17,10 +17,12 @@ from galenic.preprocess.transform import to_inputs
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Modality
-from galenic.store.files import write_bytes
+from galenic.record.task import Task
+from galenic.store.files import write_text
 from galenic.training.layers import layer_named, layer_shapes
 
 SAMPLE_ROWS = 2
+PAIRS_SUFFIX = "-pairs.json"
 
 
 class Pair(Record):
@@ -38,6 +40,11 @@ class WeightedPair(NamedTuple):
     weight: float
     student_layout: Layout
     teacher_layout: Layout
+
+    @property
+    def named(self) -> Pair:
+        """The pair as a recipe names it."""
+        return Pair(student=self.layers.student, teacher=self.layers.teacher, weight=self.weight)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -75,23 +82,8 @@ def settled_pairs(bench: Bench, student: nn.Module, teacher: nn.Module, named: S
             expected="images, signals or tables",
             todo="use a method for transformers, which leaves the padding out",
         )
-    inputs = torch.from_numpy(to_inputs(preprocessing, bench.task.train.inputs[:SAMPLE_ROWS]))
-    if named:
-        ours, theirs = layer_shapes(student, inputs), layer_shapes(teacher, inputs)
-        pairs = [
-            layer_pair(
-                _stage(student, ours, pair.student, "the student"), _stage(teacher, theirs, pair.teacher, "the teacher")
-            )
-            for pair in named
-        ]
-    else:
-        pairs = suggest_pairs(student, teacher, inputs)
-    if not pairs:
-        raise ModelError(
-            given="no pairs of layers, and two nets in which no stages of one kind were found",
-            expected="pairs of module paths",
-            todo='name them: pairs = [{student = "...", teacher = "..."}]',
-        )
+    inputs = sample_inputs(bench.task)
+    pairs = named_or_suggested(student, teacher, named, inputs)
     weights = [pair.weight for pair in named] or [1.0] * len(pairs)
     return [
         WeightedPair(pair, weight, _layout(pair.student_shape, inputs), _layout(pair.teacher_shape, inputs))
@@ -99,11 +91,39 @@ def settled_pairs(bench: Bench, student: nn.Module, teacher: nn.Module, named: S
     ]
 
 
-def announce(bench: Bench, method: str, pairs: Sequence[WeightedPair], note: str) -> None:
-    """Say which pairs are compared, to who watches and in ``METHOD-pairs.json`` of the stage's folder."""
-    bench.progress(f"{method}: layers", 1, 1, "; ".join([*(str(pair.layers) for pair in pairs), note]))
-    content = {"pairs": [vars(pair.layers) | {"weight": pair.weight} for pair in pairs], "note": note}
-    write_bytes(bench.folder / f"{method}-pairs.json", (json.dumps(content, indent=1) + "\n").encode())
+def sample_inputs(task: Task) -> Tensor:
+    """A few rows, to see the shapes of layers."""
+    return torch.from_numpy(to_inputs(task.preprocessing, task.train.inputs[:SAMPLE_ROWS]))
+
+
+def named_or_suggested(
+    student: nn.Module, teacher: nn.Module, named: Sequence[Pair], inputs: Tensor
+) -> list[LayerPair]:
+    """The named pairs with their shapes, or where none are named the suggested ones; ModelError where there are none."""
+    if named:
+        ours, theirs = layer_shapes(student, inputs), layer_shapes(teacher, inputs)
+        return [
+            layer_pair(
+                _stage(student, ours, pair.student, "the student"), _stage(teacher, theirs, pair.teacher, "the teacher")
+            )
+            for pair in named
+        ]
+    pairs = suggest_pairs(student, teacher, inputs)
+    if not pairs:
+        raise ModelError(
+            given="no pairs of layers, and two nets in which no stages of one kind were found",
+            expected="pairs of module paths",
+            todo='name them: pairs = [{student = "...", teacher = "..."}]',
+        )
+    return pairs
+
+
+def announce(bench: Bench, method: str, pairs: Sequence[Pair], described: Sequence[object], note: str) -> None:
+    """Say which pairs are compared, to who watches and in ``METHOD-pairs.json``, which stays in the stage's folder."""
+    bench.progress(f"{method}: layers", 1, 1, "; ".join([*map(str, described), note]))
+    told = zip(pairs, described, strict=True)
+    content = {"pairs": [pair.model_dump(mode="json") | {"shapes": str(one)} for pair, one in told], "note": note}
+    write_text(bench.folder / f"{method}{PAIRS_SUFFIX}", json.dumps(content, indent=1) + "\n")
 
 
 def channels_first(features: Tensor, layout: Layout) -> Tensor:

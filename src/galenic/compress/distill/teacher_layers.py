@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from galenic.compress.distill.answers import answer_cache, teacher_model
@@ -73,8 +74,9 @@ class TeacherLayers:
         self.cache_bytes = 4 * kept * numbers
         self._cache = None
         if self.cache_bytes <= cache_mb * 1e6:
+            device = Accelerator().device.type
             answers = ", ".join(f"{reading.path} ({reading.made})" for reading in self._readings)
-            self._cache = answer_cache(bench, teacher, views, answers, (numbers,), self._predict)
+            self._cache = answer_cache(bench, teacher, views, answers, (numbers,), self._predict, device)
         elif bench.training is not None and bench.training.memory_format is MemoryFormat.CHANNELS_LAST:
             self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         limit = f"the limit cache_mb = {cache_mb:g}"
