@@ -81,6 +81,7 @@ def refused(result: Result) -> GalenicError:
     return result.exception
 
 
+@pytest.mark.slow
 def test_the_students_file_and_the_comparison_are_written_and_the_test_set_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

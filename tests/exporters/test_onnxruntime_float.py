@@ -89,6 +89,7 @@ def test_the_file_holds_no_paths_of_this_machine(wrap, ends, tmp_path):
     assert not any(node.doc_string or node.metadata_props for node in graph.graph.node)
 
 
+@pytest.mark.slow
 def test_the_same_model_gives_the_same_bytes_in_two_processes(tmp_path):
     running = []
     for seed in ("1", "2"):

@@ -69,7 +69,7 @@ def test_the_file_computes_what_integers_by_hand_give(known, wrap, ends, rows, t
 @pytest.mark.parametrize(
     ("name", "shape", "layers"),
     [
-        ("mobilenet_v3_small", (3, 28, 28), 54),  # 52 convolutions and two dense layers
+        pytest.param("mobilenet_v3_small", (3, 28, 28), 54, marks=pytest.mark.slow),  # 52 convolutions, 2 dense layers
         ("resnet8", (3, 16, 16), 10),
         ("ds_conv1d", (6, 128), 8),
         ("mlp", (30,), 3),

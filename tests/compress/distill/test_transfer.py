@@ -156,6 +156,7 @@ warmup = 1
 """
 
 
+@pytest.mark.slow
 def test_a_recipe_with_transfer_rows_runs_to_its_verdict(tmp_path: Path) -> None:
     task = make_task()
     names = {"train": SplitName.TRAIN, "val": SplitName.VALIDATION, "test": SplitName.TEST}
