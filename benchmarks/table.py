@@ -19,8 +19,11 @@ DISTILLATION = (
     ("the same, three teachers, learned attention", "ham_distillation", "multi_attention.gain", "0"),
     ("CIFAR-10, JPEG copy, ResNet-8 of 78,042 parameters, accuracy", "cifar_distillation", "resnet8.accuracy", "0.85"),
     ("the same as an INT8 file", "cifar_distillation", "resnet8.int8.accuracy", "0.85"),
-    ("BUSI, lesions pointed at: student alone", "busi_attention", "plain.pointing_game", ""),
-    ("the same with soft targets and attention transfer", "busi_attention", "attention.pointing_game", ""),
+    ("BUSI, part of the lesion in the top 20 % of attention: teacher", "busi_attention", "teacher.overlap", ""),
+    ("the same: student alone", "busi_attention", "plain.overlap", ""),
+    ("the same: student with soft targets and attention transfer", "busi_attention", "attention.overlap", ""),
+    ("what attention transfer added to the student alone, paired", "busi_attention", "attention.gain.overlap", "0"),
+    ("the same in the pointing game", "busi_attention", "attention.gain.pointing_game", "0"),
     ("throughput, cached over live teacher (ResNet-18)", "distillation_throughput", "cached_over_live.resnet18", "2.5"),
     ("the same (ResNet-50)", "distillation_throughput", "cached_over_live.resnet50", "5"),
 )
