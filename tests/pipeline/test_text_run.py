@@ -33,12 +33,12 @@ vocabulary_size = 80
 classes = ["well", "ill"]
 [reference]
 model = "bert"
-options = { layers = 2, hidden = 16, heads = 2, intermediate = 32, positions = 24 }
+options = { layers = 2, hidden = 16, heads = 2, intermediate = 32 }
 [reference.training]
 epochs = 2
 [student]
 model = "distilbert"
-options = { layers = 1, hidden = 8, heads = 1, intermediate = 16, positions = 24 }
+options = { layers = 1, hidden = 8, heads = 1, intermediate = 16 }
 [[phase]]
 method = ["soft_target", "hidden_states", "attention_matrices"]
 [phase.training]
