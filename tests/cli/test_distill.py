@@ -111,6 +111,7 @@ def test_the_students_file_and_the_comparison_are_written_and_the_test_set_is_no
     assert str(folder / "files") in text
 
 
+@pytest.mark.slow
 def test_the_probe_alone_warns_of_a_teacher_that_was_never_trained(tmp_path: Path) -> None:
     untrained = build("mlp", (30,), 2, seed=3, options={"hidden": [32, 16]})
     save_model(untrained, tmp_path / "untrained")

@@ -128,6 +128,7 @@ def test_a_pattern_that_keeps_nothing_is_refused_with_the_nearest(known, wrap, e
         export(model, tmp_path / "model.onnx", calibration=CALIBRATION, **ends(model))
 
 
+@pytest.mark.slow
 def test_the_points_of_a_file_give_the_same_file_again_without_calibration(wrap, ends, rows, tmp_path):
     shape = (6, 64)
     model = wrap(build("ds_conv1d", shape, 3, seed=0).module, shape, 3, QuantRule())
