@@ -24,6 +24,8 @@ from galenic.store.stages import Store
 from galenic.zoo.model import parameters, weights_hash
 from galenic.zoo.saving import load_model
 
+pytestmark = pytest.mark.slow
+
 HEAD = """
 name = "taught"
 threads = 1
