@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     smoke = parser.parse_args().smoke
     started = time.monotonic()
-    print("estimate: 20 minutes of one core, less what is in the store", flush=True)
+    print("estimate: 25 minutes of one core, less what is in the store", flush=True)
     seeds = SEEDS[:1] if smoke else SEEDS
     teacher_config, student_config = (
         config.model_copy(update={"epochs": 1}) if smoke else config for config in (TEACHER, STUDENT)

@@ -28,6 +28,7 @@ from galenic.record.training import TrainingConfig
 from galenic.store.stages import Store
 from galenic.tasks.load import load_task
 from galenic.zoo.build import build
+from lab import Stopwatch
 from result import DATA, spread_over_seeds, write
 
 SEEDS = (0, 1, 2)
@@ -77,23 +78,6 @@ def main() -> None:
 
 def ratio(over: list[float], under: list[float], rows: int) -> dict:
     return spread_over_seeds([a / b for a, b in zip(over, under, strict=True)], SEEDS, "ratio of epoch times", rows)
-
-
-class Stopwatch:
-    """A progress sink that keeps the seconds of each epoch of the first piece of work that it hears of, the training."""
-
-    def __init__(self) -> None:
-        self.epochs: list[float] = []
-        self._work, self._last = "", 0.0
-
-    def __call__(self, work: str, done: int, total: int, note: str = "") -> None:
-        self._work = self._work or work
-        if work != self._work:
-            return
-        now = time.perf_counter()
-        if done:
-            self.epochs.append(now - self._last)
-        self._last = now
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ from galenic.training.objective import Batch
 from galenic.training.teacher_cache import Predict
 from galenic.zoo.build import build
 from galenic.zoo.model import Model
+from lab import Stopwatch
 from result import DATA, figure, write
 
 TEACHERS = ("resnet18", "resnet50")
@@ -276,23 +277,6 @@ def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
 def median_of(values: Sequence[float], unit: str, rows: int) -> dict[str, Any]:
     low, high, repetitions = min(values), max(values), range(len(values))
     return figure(float(np.median(values)), unit, low=low, high=high, n=rows, seeds=list(repetitions))
-
-
-class Stopwatch:
-    """A progress sink that keeps the seconds of each epoch of the first piece of work that it hears of, the training."""
-
-    def __init__(self) -> None:
-        self.epochs: list[float] = []
-        self._work, self._last = "", 0.0
-
-    def __call__(self, work: str, done: int, total: int, note: str = "") -> None:
-        self._work = self._work or work
-        if work != self._work:
-            return
-        now = time.perf_counter()
-        if done:
-            self.epochs.append(now - self._last)
-        self._last = now
 
 
 if __name__ == "__main__":

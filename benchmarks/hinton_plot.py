@@ -25,10 +25,7 @@ def write_plot(
     teacher: Predictions,
 ) -> Path:
     """Write runs/plots/hinton_mnist.html; it holds a few test images, so it stays out of the repository."""
-    titles = ["test errors against the temperature"] + [
-        "",
-        *(f"soft targets, T = {t:g}" for t in SHOWN_TEMPERATURES),
-    ] * 1
+    titles = ["test errors against the temperature", "", *(f"soft targets, T = {t:g}" for t in SHOWN_TEMPERATURES)]
     figure = make_subplots(
         rows=1 + DIGITS,
         cols=1 + len(SHOWN_TEMPERATURES),

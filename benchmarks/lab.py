@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,23 @@ STORE = Store(Path(os.environ.get("GALENIC_STORE", "runs")))
 def say(work: str, done: int, total: int, note: str = "") -> None:
     """A progress sink for logs: one line an epoch."""
     print(f"{work} {done}/{total} {note}", flush=True)
+
+
+class Stopwatch:
+    """A progress sink that keeps the seconds of each epoch of the first piece of work that it hears of, the training."""
+
+    def __init__(self) -> None:
+        self.epochs: list[float] = []
+        self._work, self._last = "", 0.0
+
+    def __call__(self, work: str, done: int, total: int, note: str = "") -> None:
+        self._work = self._work or work
+        if work != self._work:
+            return
+        now = time.perf_counter()
+        if done:
+            self.epochs.append(now - self._last)
+        self._last = now
 
 
 def setting(task: Task, seed: int) -> Setting:

@@ -143,7 +143,8 @@ def task_info(task: Task) -> TaskInfo:
         classes=task.classes,
         positive=tuple(task.classes[index] for index in task.positive),
         synthetic=task.synthetic,
-        sizes={name.value: len(split) for name, split in task.splits.items()},
+        sizes={name.value: len(split) for name, split in task.splits.items()}
+        | ({"transfer": len(task.transfer)} if task.transfer is not None else {}),
         positives={name.value: positives(task, split) for name, split in task.splits.items()},
         groups=tuple(task.test.groups),
         overlap=task.overlap,

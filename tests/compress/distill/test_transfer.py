@@ -174,6 +174,7 @@ def test_a_recipe_with_transfer_rows_runs_to_its_verdict(tmp_path: Path) -> None
     outcome = compress(dropping, Store(tmp_path / "store"))
     report = outcome.report
     assert (report.task.overlap.transfer, report.task.overlap.dropped) == (3, 3)
+    assert report.task.sizes["transfer"] == len(more)
     taught = next(one for one in report.candidates if one.id == report.chosen)
     assert taught.metrics["auc"].value > 0.9
     assert report.recipe.task.transfer == f"npz:{tmp_path}/more.npz"
