@@ -8,9 +8,18 @@ import torch
 
 from galenic.record.preprocessing import Modality
 from galenic.record.training import Flips
-from galenic.training.augment import PARAMETERS, Spread, Views, image_view, signal_view, table_view
+from galenic.training.augment import (
+    PARAMETERS,
+    WARP_POINTS,
+    Spread,
+    Views,
+    displacements,
+    image_view,
+    signal_view,
+    table_view,
+)
 
-NEUTRAL = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5]])
+NEUTRAL = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5]])
 
 
 def image() -> torch.Tensor:
@@ -30,7 +39,7 @@ def test_flips_are_exact(column: int, axis: int) -> None:
 
 def test_gain_and_circular_shift_of_a_signal_by_hand() -> None:
     signal = torch.tensor([[[1.0, 2.0, 3.0, 4.0] * 25]])
-    parameters = torch.tensor([[1.0, 1.0, 0.3, 0, 0, 0]])  # gain 1.10, shift by 6 of 100 samples
+    parameters = torch.tensor([[1.0, 1.0, 0.3, 0, 0, 0, 0]])  # gain 1.10, shift by 6 of 100 samples
     changed = signal_view(signal, parameters)
     noise = changed - 1.1 * signal.roll(6, dims=2)
     assert 0.03 < noise.std() < 0.07
@@ -39,7 +48,7 @@ def test_gain_and_circular_shift_of_a_signal_by_hand() -> None:
 
 def test_noise_is_the_same_for_the_same_numbers_and_differs_otherwise() -> None:
     rows = torch.zeros(2, 50)
-    parameters = torch.tensor([[0.2, 0, 0, 0, 0, 0], [0.7, 0, 0, 0, 0, 0]])
+    parameters = torch.tensor([[0.2, 0, 0, 0, 0, 0, 0], [0.7, 0, 0, 0, 0, 0, 0]])
     first, second = table_view(rows, parameters)
     assert torch.equal(table_view(rows, parameters)[0], first)
     assert not torch.equal(first, second)
@@ -74,7 +83,23 @@ def test_shifts_without_turning_and_scaling_are_of_whole_pixels() -> None:
     jitter = Spread(rotation_degrees=0, zoom=0, shift=2 / 28)
     expected = torch.zeros(28, 28)
     expected[5, 10] = 1.0
-    moved = image_view(image, torch.tensor([[0, 0, 0.9, 0.9, 1.0, 0.5]]), jitter)
+    moved = image_view(image, torch.tensor([[0, 0, 0.9, 0.9, 1.0, 0.5, 0]]), jitter)
     assert torch.allclose(moved[0, 0], expected, atol=1e-4)
-    almost = image_view(image, torch.tensor([[0, 0, 0.1, 0.1, 0.95, 0.5]]), jitter)
+    almost = image_view(image, torch.tensor([[0, 0, 0.1, 0.1, 0.95, 0.5, 0]]), jitter)
     assert torch.allclose(almost, moved, atol=1e-4), "1.8 pixels are rounded to 2"
+
+
+def test_a_warp_moves_each_point_of_a_ramp_by_its_displacement() -> None:
+    """A ramp of 1 a pixel, read d sides away, has 20 d more there; far from the edges, where values are held."""
+    ramp = torch.arange(20.0).expand(1, 1, 20, 20)
+    warped = image_view(ramp, NEUTRAL, Spread(rotation_degrees=0, zoom=0, shift=0, warp=0.02))
+    moved = 20 * 0.02 * displacements(NEUTRAL[:, 6], 20, 20)[0, :, :, 0]
+    assert moved.abs().max() > 0.2
+    assert torch.allclose((warped - ramp)[0, 0, :, 2:-2], moved[:, 2:-2], atol=1e-4)
+
+
+def test_displacements_are_standard_normal_at_their_points_and_differ_between_rows() -> None:
+    fields = displacements(torch.linspace(0, 0.9, 200), WARP_POINTS, WARP_POINTS)
+    assert fields.shape == (200, WARP_POINTS, WARP_POINTS, 2)
+    assert abs(float(fields.std()) - 1) < 0.05
+    assert not torch.equal(fields[0], fields[1])

@@ -233,7 +233,7 @@ def training_data(bench: Bench, views: int | None) -> TrainingData:
     config, task = bench.training, bench.task
     assert config is not None  # train_together has refused it
     split = task.rows(config.rows)
-    spread = Spread(config.rotation_degrees, config.zoom, config.shift)
+    spread = Spread(config.rotation_degrees, config.zoom, config.shift, config.warp)
     modality = task.preprocessing.modality
     augment = config.augment and modality in AUGMENTATIONS  # a text has one view: the row itself
     drawn = Views(modality, len(split), bench.seed, views, augment, config.flips, spread)

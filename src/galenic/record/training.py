@@ -64,7 +64,9 @@ class TrainingConfig(Record):
         flips: which flips of an image an augmented view may have.
         rotation_degrees: an augmented image is turned by up to this much either way.
         zoom: it is scaled by up to this share either way.
-        shift: it is moved by up to this share of its side; by whole pixels where it is neither turned nor scaled.
+        shift: it is moved by up to this share of its side; by whole pixels where it is only moved.
+        warp: its points are moved by a smooth random field with this standard deviation, a share of its side (elastic
+            deformation; 0.04 suits digits).
         rows: which rows are learned from; rows without labels need a teacher and no label loss (alpha = 1).
         precision, memory_format: measured where ``auto``.
     """
@@ -82,6 +84,7 @@ class TrainingConfig(Record):
     rotation_degrees: float = Field(default=12.0, ge=0, le=180)
     zoom: float = Field(default=0.10, ge=0, lt=1)
     shift: float = Field(default=0.06, ge=0, lt=1)
+    warp: float = Field(default=0.0, ge=0, lt=0.5)
     rows: Rows = Rows.TRAIN
     precision: Precision = Precision.AUTO
     memory_format: MemoryFormat = MemoryFormat.AUTO
