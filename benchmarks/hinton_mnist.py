@@ -1,14 +1,17 @@
 """Hinton's MNIST experiments (arXiv:1503.02531, section 3): python benchmarks/hinton_mnist.py [--only PART ...]
 
-    teacher      2 x 1200 units, dropout, jittered by up to 2 pixels
-    plain        2 x 800 units, labels alone, no regularisation, no jitter
-    distilled    2 x 800 units, T = 20, the teacher's targets for jittered views
+    teacher      2 x 1200 units, on moved views
+    plain        2 x 800 units, labels alone, no regularisation, the images as they are
+    distilled    2 x 800 units, T = 20, the teacher's targets for moved views
     unjittered   the same on the images as they are, as in the paper
-    jittered     labels alone on jittered views: the control for ``distilled``
-    omitted3     distilled, unjittered, without any three in its training set; the bias of the three is set afterwards so that
+    jittered     labels alone on moved views: the control for ``distilled``
+    omitted3     distilled, moved, without any three in its training set; the bias of the three is set afterwards so that
                  the share of unlabelled images that are called a three is the class prior
-    T.UNITS      T from 1 to infinity at 800 and at 30 units, one seed
-Weights are 59,000 of the 60,000 training images (1,000 validate); the 10,000 test images are read by design, once a model.
+    T.UNITS      T from 1 to infinity at 800 and at 30 units, one seed, moved views, half the epochs
+A moved view is shifted by up to 2 pixels, turned by up to 12 degrees, scaled by up to 10 % and warped a little. The paper's teacher
+had shifts, dropout and a limit on its weights; of 9 mixtures of dropout, shifts, affine maps and warps this one was best on 5,001
+validation images (36 errors after 30 epochs; shifts with dropout 47 to 55). Models learn from 59,000 of the 60,000 training
+images (1,000 validate); the 10,000 test images are read by design, once a model.
 ``--only`` trains some parts and reports nothing, so that two cores can share the work. Plots: runs/plots/hinton_mnist.html.
 """
 
@@ -39,13 +42,16 @@ from result import DATA, figure, write
 
 SEEDS = (0, 1, 2, 3, 4)
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 20.0, 50.0, math.inf)
+CONTROL_SEEDS = (0, 1, 2)
 PLAIN_EPOCHS, EPOCHS = 20, 60
 UNLABELLED = 5900
-JITTER = {"flips": "none", "rotation_degrees": 0, "zoom": 0, "shift": 2 / 28}
+MOVES = {"flips": "none", "rotation_degrees": 12, "zoom": 0.1, "shift": 2 / 28, "warp": 0.03}
 FAST = {"batch_size": 256, "weight_decay": 0.0, "precision": "bfloat16", "memory_format": "contiguous"}
-TEACHER = TrainingConfig(epochs=100, learning_rate=1e-3, ema_decay=0.999, **FAST, **JITTER)
+TEACHER = TrainingConfig(epochs=100, learning_rate=1e-3, ema_decay=0.999, **FAST, **MOVES)
 STILL = TrainingConfig(epochs=PLAIN_EPOCHS, learning_rate=1e-3, augment=False, **FAST)
-MOVING = TrainingConfig(epochs=EPOCHS, learning_rate=1e-3, **FAST, **JITTER)
+MOVING = TrainingConfig(epochs=EPOCHS, learning_rate=1e-3, ema_decay=0.999, **FAST, **MOVES)
+SHORT = MOVING.model_copy(update={"epochs": EPOCHS // 2})
+SHORT_STILL = STILL.model_copy(update={"epochs": EPOCHS // 2})
 SMALL, TINY = [800, 800], [30, 30]
 
 
@@ -57,7 +63,7 @@ def main() -> None:
     started = time.monotonic()
     task = load_task("mnist", path=DATA / "mnist" / "mnist.npz", validation=1000)
     where = setting(task, 0)
-    master = trained(where, fresh(task, "mlp", 0, hidden=[1200, 1200], dropout=0.5, input_dropout=0.2), TEACHER)
+    master = trained(where, fresh(task, "mlp", 0, hidden=[1200, 1200]), TEACHER)
     taught = teacher(where, master)
     if only:
         for part in only:
@@ -68,7 +74,7 @@ def main() -> None:
     figures: dict[str, Any] = {"teacher.errors": errors([predictions(where, master, SplitName.TEST)], [0])}
     for part in ("plain", "jittered", "distilled", "unjittered", "omitted3_unbiased", "omitted3"):
         tested = [predictions(setting(task, 0), model, SplitName.TEST) for model in found[part]]
-        figures[f"{part}.errors"] = errors(tested, range(len(tested)))
+        figures[f"{part}.errors"] = errors(tested, SEEDS[: len(tested)])
         if part.startswith("omitted3"):
             figures[f"{part}.recall_of_3"] = recall_of_three(tested)
     curves = {}
@@ -79,7 +85,10 @@ def main() -> None:
             f"T{units}.{temperature:g}.errors": errors([one], [0])
             for temperature, one in zip(TEMPERATURES, tested, strict=True)
         }
-    details = {"jitter": "views of teacher, jittered and distilled move by up to 2 whole pixels; the others do not"}
+    details = {
+        "views": "those of teacher, jittered, distilled, omitted3 and T are moved; those of plain and unjittered are not",
+        "moves": MOVES,
+    }
     write("hinton_mnist", "MNIST (mnist)", started, figures, details)
     alone = figures["plain.errors"]["value"]
     print("plot", write_plot(TEMPERATURES, curves, alone, task, predictions(where, master, SplitName.TEST)))
@@ -90,7 +99,7 @@ def plain(task: Task, _: Teacher) -> list[Model]:
 
 
 def jittered(task: Task, _: Teacher) -> list[Model]:
-    return [student(task, seed, SMALL, MOVING) for seed in SEEDS[:3]]
+    return [student(task, seed, SMALL, MOVING) for seed in CONTROL_SEEDS]
 
 
 def distilled(task: Task, taught: Teacher) -> list[Model]:
@@ -98,16 +107,14 @@ def distilled(task: Task, taught: Teacher) -> list[Model]:
 
 
 def unjittered(task: Task, taught: Teacher) -> list[Model]:
-    still = STILL.model_copy(update={"epochs": EPOCHS // 2})
-    return [student(task, seed, SMALL, still, taught) for seed in SEEDS]
+    return [student(task, seed, SMALL, SHORT_STILL, taught) for seed in CONTROL_SEEDS]
 
 
 def omitted3_unbiased(task: Task, taught: Teacher) -> list[Model]:
     """Students that never saw a three."""
     kept = task.train.take(task.train.labels != 3)
     without = replace(task, splits={**task.splits, SplitName.TRAIN: kept})
-    still = STILL.model_copy(update={"epochs": EPOCHS // 2})
-    return [student(without, seed, SMALL, still, taught, alpha=1.0) for seed in SEEDS]
+    return [student(without, seed, SMALL, SHORT, taught, alpha=1.0) for seed in SEEDS]
 
 
 def omitted3(task: Task, taught: Teacher) -> list[Model]:
@@ -122,7 +129,7 @@ def omitted3(task: Task, taught: Teacher) -> list[Model]:
 
 def at_temperatures(hidden: list[int]) -> Any:
     def models(task: Task, taught: Teacher) -> list[Model]:
-        return [student(task, 0, hidden, MOVING, taught, temperature) for temperature in TEMPERATURES]
+        return [student(task, 0, hidden, SHORT, taught, temperature) for temperature in TEMPERATURES]
 
     return models
 
