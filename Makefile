@@ -5,6 +5,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 TORCH := torch==2.13.0
+# They name xdsl 0.28, which pip cannot have beside pydantic; what is used of them needs none of it.
+LITERT := --no-deps litert-torch==0.10.0 litert-converter==0.5.0
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 2
 
@@ -23,6 +25,7 @@ env: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python $(PIP) $(TORCH) -e '.[all,dev]'
+	.venv/bin/python $(PIP) $(LITERT)
 	touch $@
 
 # A headless browser for the report's tests: Debian's Chromium and, by lock file, playwright-core.

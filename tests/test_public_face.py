@@ -23,6 +23,7 @@ METHODS = [
     "FeatureMatching",
     "HiddenStates",
     "LogitStandardization",
+    "MixedPrecision",
     "MultiTeacher",
     "Progressive",
     "SoftTarget",
@@ -32,7 +33,7 @@ METHODS = [
 ]
 
 
-OPTIONS = ["Assistant", "Matching", "Pair", "Reduction", "Shape", "Weighting"]
+OPTIONS = ["Assistant", "Budget", "Matching", "Pair", "Precision", "Reduction", "Shape", "Weighting"]
 
 
 def test_the_public_names_are_these() -> None:

@@ -7,6 +7,7 @@ file never imports torch.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from galenic.record.training import TrainingConfig as TrainingConfig
 
 __version__ = "0.1.0"
+
+# ONNX Runtime reads it when it is first imported, wherever that is: without it, it keeps an id of this machine in the
+# home folder and reports every model that it loads to Microsoft.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _VERBS = ("build", "distill", "export", "gate", "load_task", "measure", "predict", "quantize", "train")
 _NOUNS = {

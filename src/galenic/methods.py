@@ -16,6 +16,9 @@ from galenic.compress.distill.features import Reduction as Reduction
 from galenic.compress.distill.multi_teacher import Weighting as Weighting
 from galenic.compress.distill.pairs import Pair as Pair
 from galenic.compress.distill.progressive import Assistant as Assistant
+from galenic.compress.quantize import MixedPrecision as MixedPrecision
 from galenic.compress.quantize import StaticInt8 as StaticInt8
+from galenic.compress.quantize.mixed_precision import Budget as Budget
+from galenic.compress.quantize.mixed_precision import Precision as Precision
 from galenic.compress.schedules import Shape as Shape
 from galenic.compress.supervised import Supervised as Supervised

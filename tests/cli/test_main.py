@@ -77,11 +77,24 @@ def test_the_command_that_installs_something_is_shown_whole(monkeypatch, capsys,
     monkeypatch.setattr(runtime_module, "find_spec", lambda name: None)
     lists.runtimes()
     assert "galenic[onnxruntime]" in capsys.readouterr().out
+    with pytest.raises(typer.Exit) as caught:  # without any runtime nothing can be run
+        doctor.command(tmp_path)
+    assert caught.value.exit_code == 2
+    assert "missing   runtime onnxruntime" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "NEEDED", {"galenic[forge]": ("a-package-that-is-not-there",)})
     with pytest.raises(typer.Exit) as caught:
         doctor.command(tmp_path)
     assert caught.value.exit_code == 2
     assert "pip install 'galenic[forge]'" in capsys.readouterr().out
+
+
+def test_doctor_names_a_runtime_that_is_not_here_and_needs_only_one(monkeypatch, capsys, tmp_path: Path) -> None:
+    monkeypatch.setattr(runtime_module, "find_spec", lambda name: name if name == "onnxruntime" else None)
+    doctor.command(tmp_path)
+    shown = capsys.readouterr().out
+    assert "missing" not in shown
+    for runtime in RUNTIMES[1:]:
+        assert f"optional  runtime {runtime.name}" in shown
 
 
 BAD_RECIPES = {

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from galenic.compress.quantize.calibrate import in_batches
+from galenic.compress.quantize.static import Choices, Rows, quantize_static
 from galenic.record.model import ModelSpec
 from galenic.record.preprocessing import Modality, Preprocessing
-from galenic.record.quant import QuantRule, QuantSpec
+from galenic.record.quant import Observer, QuantRule, QuantSpec
 from galenic.zoo.model import Model
 
 RANKS = {1: Modality.TABLE, 2: Modality.SIGNAL, 3: Modality.IMAGE}
@@ -23,7 +25,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wrap() -> Callable[..., Model]:
     """A module as a Model at rest, with batch norm that has seen data, INT8 where a rule is given."""
 
@@ -42,7 +44,18 @@ def wrap() -> Callable[..., Model]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def integers() -> Callable[..., Model]:
+    """A float model quantized on these rows: min-max ranges, nothing measured."""
+
+    def make(model: Model, calibration: np.ndarray, rule: QuantRule = QuantRule()) -> Model:
+        rows = Rows(in_batches(calibration), in_batches(calibration[:8]))
+        return quantize_static(model, rule, rows, Choices(Observer.MIN_MAX, correct_bias=False, equalise=False))
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def ends() -> Callable[[Model], dict]:
     """The preprocessing (which changes nothing) and the classes that a model's file needs."""
 
@@ -60,7 +73,7 @@ def ends() -> Callable[[Model], dict]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rows() -> Callable[..., np.ndarray]:
     """Seeded normal inputs."""
     return lambda n, shape, seed=1: np.random.default_rng(seed).normal(size=(n, *shape)).astype(np.float32)

@@ -6,6 +6,8 @@ from torch import nn
 
 from galenic.exporters.onnx_coverage import count_integer
 from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
+from galenic.exporters.onnx_int8 import lower_int8
+from galenic.exporters.onnx_qdq import release_before_activations
 
 
 class Residual(nn.Module):
@@ -73,23 +75,13 @@ def test_a_float_file_has_no_integer_layers(wrap):
     assert ops.left_float == ("body.0.first", "body.0.second", "body.1.first", "body.1.second", "head")
 
 
-def test_a_net_without_the_point_before_its_activation_is_seen_to_stay_float(wrap, rows, tmp_path):
-    """Without Q and DQ between a convolution and its hard-swish the runtime computes the convolution in float."""
-    from galenic.exporters import onnx_qdq
-    from galenic.exporters.calibrate import find_ranges
-    from galenic.record.quant import Observer, QuantRule
-
+def test_a_net_without_the_point_before_its_activation_is_seen_to_stay_float(wrap, integers, rows):
+    """Without Q and DQ between a convolution and its hard-swish ONNX Runtime computes the convolution in float."""
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Hardswish(), nn.Conv2d(4, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    graph = to_graph(wrap(net, (1, 8, 8), 2))
-    ranges = find_ranges(graph, rows(8, (1, 8, 8)), Observer.MIN_MAX)
-    quantized = onnx_qdq.to_qdq(graph, QuantRule(), ranges, (), ())
-    assert count_integer(graph, quantized.SerializeToString(), ()).floating == 0
-    nodes = quantized.graph.node
-    swish = next(node for node in nodes if node.op_type == "HardSwish")
-    swish.input[0] = "0"
-    for node in [node for node in nodes if node.name in {"0_QuantizeLinear", "0_DequantizeLinear"}]:
-        nodes.remove(node)
-    ops = count_integer(graph, quantized.SerializeToString(), ())
+    model = integers(wrap(net, (1, 8, 8), 2), rows(8, (1, 8, 8)))
+    graph = to_graph(model)
+    assert lower_int8(model, graph, count_integer).integer_ops.floating == 0
+    ops = lower_int8(model, graph, count_integer, release_before_activations).integer_ops
     assert (ops.integer, ops.expected, ops.left_float) == (1, 2, ("0",))
 
 

@@ -25,18 +25,20 @@ import torch
 from pathlib import Path
 from galenic.exporters.onnxruntime import export
 from galenic.record.preprocessing import Preprocessing
-from galenic.record.quant import QuantRule, QuantSpec
+from galenic.compress.quantize.calibrate import in_batches
+from galenic.compress.quantize.static import Choices, Rows, quantize_static
+from galenic.record.quant import Observer, QuantRule
 from galenic.zoo.build import build
-from dataclasses import replace
 import sys
 torch.set_num_threads(1)
 model = build("ds_conv1d", (2, 32), 3, seed=0)
 preprocessing = Preprocessing(modality="signal", raw_shape=(32, 2), scale=1.0, mean=(0.0,) * 2, std=(1.0,) * 2)
 rows = torch.randn(40, 2, 32, generator=torch.Generator().manual_seed(0)).numpy()
-for name, quant in (("float", None), ("int8", QuantSpec(rule=QuantRule(observer="percentile")))):
+rows = Rows(in_batches(rows), in_batches(rows))
+for name, one in (("float", model), ("int8", quantize_static(model, QuantRule(), rows, Choices(Observer.MSE)))):
     path = Path(sys.argv[1]) / f"{name}.onnx"
     ends = {"preprocessing": preprocessing, "classes": ("a", "b", "c")}
-    made = export(replace(model, quant=quant), path, calibration=rows, **ends)
+    made = export(one, path, **ends)
     print(made.sha256)
 """
 

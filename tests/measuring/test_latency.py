@@ -64,3 +64,15 @@ def test_where_and_threads_are_the_sessions(session):
 def test_nothing_to_measure_is_refused(session):
     with pytest.raises(InputError, match="0 rows"):
         measure_latency(session, ROWS[:0], runs=5, warmup=1)
+
+
+class InWorker(Slow):
+    """A session whose file runs in another process, in 5 microseconds by the clock there."""
+
+    process_id, baseline_mb, inference_ns = 1, 0.0, 5_000
+
+
+def test_inference_in_a_worker_is_by_its_own_clock_without_the_pipe(session):
+    latency, breakdown = measure_latency(InWorker(session), ROWS, runs=4, warmup=1)
+    assert breakdown.inference == 0.005
+    assert latency.p50 < 2.0  # which is the least that the pipe of this one takes

@@ -1,6 +1,8 @@
+import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -28,10 +30,20 @@ def test_a_heavier_file_takes_about_its_weight_more(artifact, tmp_path):
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]))
     data = model.SerializeToString()
     artifact.path.write_bytes(data)
-    import hashlib
 
     heavy = artifact.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)})
     assert measure_memory(heavy, np.zeros((1, 2), np.float32)).peak_mb > light.peak_mb + 40
+
+
+@pytest.mark.slow
+def test_a_worker_process_counts_as_well(artifact):
+    data = (Path(__file__).parents[1] / "runtimes" / "dense.pte").read_bytes()
+    artifact.path.write_bytes(data)
+    wide = artifact.preprocessing.model_copy(update={"raw_shape": (3,), "mean": (0.0,) * 3, "std": (1.0,) * 3})
+    made = {"runtime": "executorch", "sha256": hashlib.sha256(data).hexdigest(), "preprocessing": wide}
+    found = measure_memory(artifact.model_copy(update=made), np.zeros((1, 3), np.float32))
+    # torch alone has more than 150 MB, and is in the worker
+    assert 180 < found.baseline_mb < found.peak_mb < 1000
 
 
 def test_a_child_that_cannot_load_the_file_says_why(artifact):

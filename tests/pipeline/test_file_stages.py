@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from galenic.exporters.load import EXPORTERS
 from galenic.pipeline.file_stages import export_stage, predict_stage
 from galenic.pipeline.gate_stage import gate_stage
-from galenic.pipeline.setting import Setting
+from galenic.pipeline.setting import Setting, installed_versions
 from galenic.record.gate import Margins
 from galenic.record.recipe import GateRecipe
 from galenic.record.task import SplitName
@@ -37,3 +38,8 @@ def test_a_corrected_task_is_not_answered_from_the_store(task, tmp_path: Path) -
     assert len(setting.ledger.reads(task.split_hashes["test"])) == 1
     gate_stage(again, gate, artifact, artifact)
     assert len(setting.ledger.reads(task.split_hashes["test"])) == 2
+
+
+def test_the_versions_that_decide_a_files_bytes_are_all_known() -> None:
+    for exporter in EXPORTERS:
+        assert set(exporter.packages) <= set(installed_versions()), exporter.runtime

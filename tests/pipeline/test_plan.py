@@ -6,9 +6,11 @@ import dataclasses
 
 import pytest
 
+from galenic.exporters import exporter as exporter_module
 from galenic.pipeline.plan import check_plan_against, make_plan, method_named
 from galenic.pipeline.recipes import parse_recipe
 from galenic.record.errors import InputError, MissingPackage, ModelError, RecipeError
+from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
 from galenic.record.recipe import Recipe
 from galenic.runtimes import runtime as runtime_module
 
@@ -210,3 +212,18 @@ def test_an_assistant_that_learns_labels_from_rows_without_them_is_refused() -> 
     assistants = '[phase.options.progressive]\nassistants = [{ model = "mlp", training = { rows = "transfer" } }]\n'
     with pytest.raises(RecipeError, match=r"training\.rows = 'transfer'"):
         make_plan(recipe(REFERENCE, STUDENT, TAUGHT.replace("soft_target", "progressive"), assistants))
+
+
+def test_a_text_task_for_a_runtime_without_text_nets_is_refused_before_any_work(task) -> None:
+    plan = make_plan(parse_recipe('runtime = "litert"\n' + HEAD + REFERENCE, "r.toml"))
+    pieces = WordPieces(vocabulary=("[PAD]", "[UNK]", "[CLS]", "[SEP]"))
+    reading = Preprocessing(modality=Modality.TEXT, raw_shape=(4,), scale=1.0, mean=(), std=(), text=pieces)
+    text = dataclasses.replace(task, preprocessing=reading)
+    with pytest.raises(RecipeError, match="a text task, for litert; expected a runtime for text nets: onnxruntime, op"):
+        check_plan_against(text, plan)
+
+
+def test_a_missing_converter_is_said_before_any_work(monkeypatch) -> None:
+    monkeypatch.setattr(exporter_module, "find_spec", lambda name: None if name == "litert_torch" else name)
+    with pytest.raises(MissingPackage, match="pip install --no-deps litert-torch"):
+        make_plan(parse_recipe('runtime = "litert"\n' + HEAD + REFERENCE, "r.toml"))

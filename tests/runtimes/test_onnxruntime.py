@@ -1,4 +1,6 @@
 import hashlib
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -142,3 +144,24 @@ def test_the_file_that_was_hashed_is_the_one_that_is_loaded(artifact, make_dense
     )
     load(made)
     assert hashlib.sha256(seen[0]).hexdigest() == made.sha256 == hashlib.sha256(whole).hexdigest()
+
+
+def test_nothing_is_reported_and_nothing_is_kept_in_the_home_folder(artifact, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os, sys\n"
+        "from galenic.record.artifact import Artifact\n"
+        "from galenic.runtimes.load import open_session\n"
+        "open_session(Artifact.model_validate_json(sys.argv[1]))\n"
+        "print(os.listdir(os.environ['HOME']))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    child = subprocess.run(
+        [sys.executable, "-c", code, artifact().model_dump_json()],
+        env={**environment, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (child.stdout.strip(), child.stderr) == ("[]", "")

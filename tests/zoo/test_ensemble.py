@@ -82,7 +82,6 @@ def test_its_onnx_file_answers_the_mean_probability_in_onnx_runtime(kind: TaskKi
         tmp_path / "ensemble.onnx",
         preprocessing=task.preprocessing,
         classes=task.classes,
-        calibration=None,
     )
     rows = to_inputs(task.preprocessing, task.test.inputs)
     with torch.no_grad():

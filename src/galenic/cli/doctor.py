@@ -33,39 +33,46 @@ FORGE = (
 )
 NEEDED = {"galenic": BASE, "galenic[forge]": FORGE}
 LEAST_FREE_GB = 2.0
+GOOD, MISSING, OPTIONAL = "ok", "missing", "optional"
+COLOURS = {GOOD: "green", MISSING: "red", OPTIONAL: "yellow"}
 
 
 def command(store: StoreOption = DEFAULT_STORE) -> None:
-    """Check packages, runtimes, the store's disk and the processor; exit code 2 where something is missing."""
+    """Check packages, runtimes, the store's disk and the processor; exit code 2 where something that is needed is missing.
+
+    One runtime is needed; each further one that is not here is shown with the command that installs it.
+    """
     from galenic.runtimes.load import RUNTIMES
     from galenic.runtimes.place import machine_name
 
-    findings = [(True, "machine", f"{machine_name()}, Python {platform.python_version()}")]
+    findings = [(GOOD, "machine", f"{machine_name()}, Python {platform.python_version()}")]
     findings += [_package(name, extra) for extra, names in NEEDED.items() for name in names]
-    findings += [(r.available, f"runtime {r.name}", "installed" if r.available else r.install) for r in RUNTIMES]
+    absent = OPTIONAL if any(runtime.available for runtime in RUNTIMES) else MISSING
+    findings += [
+        (GOOD if one.available else absent, f"runtime {one.name}", "installed" if one.available else one.install)
+        for one in RUNTIMES
+    ]
     findings.append(_store(store))
-    for good, what, words in findings:
-        output.print(
-            f"[{'green' if good else 'red'}]{'ok     ' if good else 'missing'}[/]  {what:<24} {escape(words)}",
-            highlight=False,
-        )
-    if not all(good for good, _, _ in findings):
+    for state, what, words in findings:
+        output.print(f"[{COLOURS[state]}]{state:<8}[/]  {what:<24} {escape(words)}", highlight=False)
+    if any(state == MISSING for state, _, _ in findings):
         raise typer.Exit(ExitCode.USAGE)
 
 
-def _package(name: str, extra: str) -> tuple[bool, str, str]:
+def _package(name: str, extra: str) -> tuple[str, str, str]:
     try:
-        return True, name, metadata.version(name)
+        return GOOD, name, metadata.version(name)
     except metadata.PackageNotFoundError:
-        return False, name, f"pip install '{extra}'"
+        return MISSING, name, f"pip install '{extra}'"
 
 
-def _store(folder: Path) -> tuple[bool, str, str]:
+def _store(folder: Path) -> tuple[str, str, str]:
     existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
     try:
         with tempfile.NamedTemporaryFile(dir=existing) as file:
             os.fsync(file.fileno())
     except OSError as error:
-        return False, "store", f"{folder} cannot be written ({error.strerror}): choose another with --store"
-    return free_gb >= LEAST_FREE_GB, "store", f"{folder}, {free_gb:.0f} GB free (at least {LEAST_FREE_GB:g} wanted)"
+        return MISSING, "store", f"{folder} cannot be written ({error.strerror}): choose another with --store"
+    state = GOOD if free_gb >= LEAST_FREE_GB else MISSING
+    return state, "store", f"{folder}, {free_gb:.0f} GB free (at least {LEAST_FREE_GB:g} wanted)"

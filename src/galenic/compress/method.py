@@ -164,6 +164,15 @@ class ModelBound(Method, Protocol):
 
 
 @runtime_checkable
+class CostBound(Method, Protocol):
+    """A method that may work to a cost which is measured outside of it (``Bench.cost``)."""
+
+    @property
+    def measures_cost(self) -> bool:
+        """Whether it does: what it makes depends on where the cost is measured then."""
+
+
+@runtime_checkable
 class MeasuringMethod(Method, Protocol):
     """A method that also trains other models than the phase's, with choices to be measured for each of them."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from galenic.exporters import onnxruntime
+from galenic.exporters import executorch, litert, onnxruntime, openvino
 from galenic.exporters.exporter import Exporter
 from galenic.record.errors import RecipeError
 
-EXPORTERS: tuple[Exporter, ...] = (onnxruntime.EXPORTER,)
+EXPORTERS: tuple[Exporter, ...] = (onnxruntime.EXPORTER, openvino.EXPORTER, litert.EXPORTER, executorch.EXPORTER)
 
 
 def exporter_for(runtime: str) -> Exporter:

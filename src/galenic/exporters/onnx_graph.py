@@ -17,6 +17,7 @@ import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto
 
+from galenic.exporters.names import unique
 from galenic.record.errors import ModelError
 from galenic.zoo.model import Model, example_inputs
 
@@ -63,10 +64,10 @@ def name_by_module(graph: GraphProto) -> None:
     for node in graph.node:
         path = _module_path(node)
         own = node.name in weighted and path
-        node.name = _unique(path if own else f"{path}/{node.op_type}".lstrip("/"), taken)
+        node.name = unique(path if own else f"{path}/{node.op_type}".lstrip("/"), taken)
         for number, tensor in enumerate(node.output):
             if tensor and tensor not in kept:
-                renamed[tensor] = node.name if number == 0 else _unique(node.name, taken)
+                renamed[tensor] = node.name if number == 0 else unique(node.name, taken)
     for node in graph.node:
         node.input[:] = [renamed.get(tensor, tensor) for tensor in node.input]
         node.output[:] = [renamed.get(tensor, tensor) for tensor in node.output]
@@ -153,15 +154,6 @@ def _module_path(node: NodeProto) -> str:
             scopes = ast.literal_eval(entry.value)
             return str(scopes[-2]) if len(scopes) > 1 else ""
     return ""
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}:{number}"
-    taken.add(candidate)
-    return candidate
 
 
 def _check_answer(model: Model, graph: GraphProto) -> None:

@@ -2,7 +2,7 @@
 
     real = scale * (integer - zero_point)
 
-ONNX Runtime's own quantizer places the Q and DQ nodes, on ranges that our observers found or on points that are given.
+ONNX Runtime's own quantizer places the Q and DQ nodes, on the model's own points. Weights of fewer bits lie on their grid in int8.
 The logits stay float: 256 levels would make ties that an AUC sees. A bias is no point, it follows: int32 at
 scale(input) * scale(weight). On x86 without VNNI the runtime's uint8 x int8 kernels may saturate; with it they do not.
 """
@@ -10,7 +10,7 @@ scale(input) * scale(weight). On x86 without VNNI the runtime's uint8 x int8 ker
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ import numpy as np
 import onnx
 from onnx import ModelProto, numpy_helper
 
-from galenic.exporters.observers import Range
+from galenic.exporters.matching import refuse_unmatched
 from galenic.exporters.onnx_graph import INPUT, OUTPUT, WEIGHTED_OPS, weighted_nodes
 from galenic.record.errors import ModelError
-from galenic.record.quant import QuantPoint, QuantRule, TensorRole
+from galenic.record.quant import QuantPoint, QuantSpec, TensorRole
 
 # Sorted: the quantizer's own default is a set, whose order changes from process to process.
 QUANTIZED_OPS = (
@@ -49,23 +49,22 @@ QUANTIZED_OPS = (
     "Transpose",
     "Unsqueeze",
 )
+ACTIVATIONS = frozenset({"HardSwish", "HardSigmoid"})
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
-LEVELS = 255
-PLACEHOLDER: Range = (0.0, 1.0)
+PLACEHOLDER = (0.0, 1.0)
 SHORT_SUFFIXES = {"_QuantizeLinear_Output": ":q", "_DequantizeLinear_Output": ":dq"}
 
 
-def to_qdq(
-    graph: ModelProto, rule: QuantRule, ranges: dict[str, Range], points: Sequence[QuantPoint], keep: Sequence[str]
-) -> ModelProto:
+def to_qdq(graph: ModelProto, spec: QuantSpec, grids: Mapping[str, QuantPoint]) -> ModelProto:
     """The QDQ graph of a float one.
 
     Args:
         graph: named by modules (``onnx_graph.to_graph``); not changed.
-        rule: whether weights have a scale per channel.
-        ranges: (low, high) of each activation, by its name; not read where there are ``points``.
-        points: scales and zero points that are given and not to be found; empty where everything is found.
-        keep: the names of the nodes that stay float.
+        spec: the weights' points, and which layers stay float.
+        grids: the point of each activation by its name in ``graph``.
+
+    Raises:
+        ModelError: an integer tensor has no point, or a point is of another model.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
@@ -74,11 +73,11 @@ def to_qdq(
     prepared = ModelProto()
     prepared.CopyFrom(graph)
     add_pre_process_metadata(prepared)  # what the quantizer would do first (folding batch norm) has been done
-    if points:  # every tensor needs some range, also those that will have no Q of their own
-        tensors = {INPUT} | {tensor for node in graph.graph.node for tensor in node.output}
-        ranges = dict.fromkeys(sorted(tensors), PLACEHOLDER)
-    ranges = ranges | {point.tensor: _range_of(point) for point in points if point.role is not TensorRole.WEIGHT}
-    data = {name: (np.array(low, np.float32), np.array(high, np.float32)) for name, (low, high) in ranges.items()}
+    overrides = {name: _entries(point) for name, point in grids.items()} | _weight_entries(graph, spec)
+    # every tensor needs some range, also those that will have no Q of their own
+    names = sorted({INPUT} | {tensor for node in graph.graph.node for tensor in node.output})
+    ranges = {name: (np.float32(PLACEHOLDER[0]), np.float32(PLACEHOLDER[1])) for name in names}
+    data = {name: (np.array(low), np.array(high)) for name, (low, high) in ranges.items()}
     with tempfile.TemporaryDirectory(prefix="galenic-qdq-") as folder:
         known, made = Path(folder) / "ranges.json", Path(folder) / "model.onnx"
         save_tensors_data(TensorsData(CalibrationMethod.MinMax, data), known)
@@ -89,37 +88,20 @@ def to_qdq(
             calibration_cache_path=known,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTIZED_OPS),
-            nodes_to_exclude=list(keep),
-            per_channel=rule.per_channel,
+            nodes_to_exclude=list(spec.stays_float),
+            per_channel=spec.rule.per_channel,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True, "TensorQuantOverrides": _overrides(graph, points)},
+            extra_options={
+                "MatMulConstBOnly": True,
+                "TensorQuantOverrides": overrides,
+                "QDQDisableWeightAdjustForInt32Bias": True,  # room for the bias is in the weights' points
+            },
         )
         quantized = onnx.load(made)
     release_logits(quantized)
-    _check_all_given(read_points(graph, quantized), points)
+    _check_grids(graph, quantized, overrides)
     return quantized
-
-
-def read_points(graph: ModelProto, quantized: ModelProto) -> tuple[QuantPoint, ...]:
-    """Every activation's and weight's scale and zero point as they stand in the QDQ graph, in its order.
-
-    A tensor bears the name of the node that makes it in the float ``graph`` (a module's path for a convolution or dense
-    layer); one that only reshapes another shares its grid and is no point of its own.
-    """
-    values = {tensor.name: tensor for tensor in quantized.graph.initializer}
-    paths = {node.input[1]: node.name for node in reversed(weighted_nodes(graph.graph))}
-    found: dict[tuple[str, TensorRole], QuantPoint] = {}
-    for node in quantized.graph.node:
-        if node.op_type == Q and node.input[1] == f"{node.input[0]}_scale":
-            role = TensorRole.INPUT if node.input[0] == INPUT else TensorRole.OUTPUT
-            point = _point(node.input[0], role, node, values)
-        elif node.op_type == DQ and node.input[0].removesuffix("_quantized") in paths:
-            point = _point(paths[node.input[0].removesuffix("_quantized")], TensorRole.WEIGHT, node, values)
-        else:
-            continue
-        found.setdefault((point.tensor, point.role), point)
-    return tuple(found.values())
 
 
 def release_logits(model: ModelProto) -> None:
@@ -135,6 +117,49 @@ def release_logits(model: ModelProto) -> None:
     graph.node.remove(last)
     graph.node.remove(before)
     _drop_unused(model)
+
+
+def release_before_activations(model: ModelProto) -> None:
+    """Take away the Q and DQ between a layer and the activation after it, in place: they become one operation then.
+
+    The activations are HardSwish, HardSigmoid, Sigmoid, and x * sigmoid(x), of which the sigmoid is released too.
+    """
+    graph = model.graph
+    makers = {tensor: node for node in graph.node for tensor in node.output}
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for tensor in node.input:
+            users.setdefault(tensor, []).append(node)
+    released: dict[str, str] = {}
+    for node in list(graph.node):
+        pair = users.get(node.output[0], []) if node.op_type == Q else []
+        if len(pair) != 1 or pair[0].op_type != DQ or node.input[0] not in makers:
+            continue
+        after = users.get(pair[0].output[0], [])
+        before = makers[node.input[0]]
+        gates = before.op_type == "Sigmoid" and len(after) == 1 and _is_silu(after[0], before)
+        if gates or (before.op_type in WEIGHTED_OPS and after and all(_activates(one, after) for one in after)):
+            released[pair[0].output[0]] = node.input[0]
+            graph.node.remove(pair[0])
+            graph.node.remove(node)
+    for node in graph.node:
+        node.input[:] = [released.get(tensor, tensor) for tensor in node.input]
+    _drop_unused(model)
+
+
+def _is_silu(product: onnx.NodeProto, sigmoid: onnx.NodeProto) -> bool:
+    """Whether a node is x * sigmoid(x), of which ``sigmoid`` is the sigmoid."""
+    return product.op_type == "Mul" and sigmoid.input[0] in product.input
+
+
+def _activates(node: onnx.NodeProto, beside: Sequence[onnx.NodeProto]) -> bool:
+    silu = {"Mul", "Sigmoid"}
+    return node.op_type in ACTIVATIONS or (node.op_type in silu and {one.op_type for one in beside} == silu)
+
+
+def rounded_tensors(quantized: ModelProto) -> list[str]:
+    """The activations that a QDQ graph rounds, by the name of the float tensor."""
+    return [node.input[0] for node in quantized.graph.node if node.op_type == Q]
 
 
 def make_lean(model: ModelProto) -> None:
@@ -168,57 +193,67 @@ def _drop_unused(model: ModelProto) -> None:
     graph.initializer.extend(left)
 
 
-def _point(tensor: str, role: TensorRole, node: onnx.NodeProto, values: dict[str, onnx.TensorProto]) -> QuantPoint:
-    scale, zero_point = (numpy_helper.to_array(values[name]) for name in node.input[1:3])
-    axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
-    return QuantPoint(
-        tensor=tensor,
-        role=role,
-        bits=8 * zero_point.dtype.itemsize,
-        scale=tuple(float(value) for value in scale.reshape(-1)),
-        zero_point=tuple(int(value) for value in zero_point.reshape(-1)),
-        axis=None if scale.ndim == 0 else int(axis),
-    )
-
-
-def _overrides(graph: ModelProto, points: Sequence[QuantPoint]) -> dict[str, list[dict[str, Any]]]:
-    """Points as the quantizer takes them: one entry per channel, the first with its axis."""
+def _entries(point: QuantPoint) -> list[dict[str, Any]]:
+    """A point as the quantizer takes it: one entry per channel, the first with its axis."""
     from onnxruntime.quantization import QuantType
 
-    weights = {node.name: node.input[1] for node in weighted_nodes(graph.graph)}
-    tensors = {INPUT} | {tensor for node in graph.graph.node for tensor in node.output}
-    overrides = {}
-    for point in points:
-        is_weight = point.role is TensorRole.WEIGHT
-        if point.tensor not in (weights if is_weight else tensors) or point.bits != 8:
+    is_weight = point.role is TensorRole.WEIGHT
+    kind, integer = (QuantType.QInt8, np.int8) if is_weight else (QuantType.QUInt8, np.uint8)
+    entries: list[dict[str, Any]] = [
+        {"quant_type": kind, "scale": np.array(scale, np.float32), "zero_point": np.array(zero_point, integer)}
+        for scale, zero_point in zip(point.scale, point.zero_point, strict=True)
+    ]
+    if point.axis is not None:
+        entries[0]["axis"] = point.axis
+    return entries
+
+
+def _weight_entries(graph: ModelProto, spec: QuantSpec) -> dict[str, list[dict[str, Any]]]:
+    nodes = {node.name: node for node in weighted_nodes(graph.graph)}
+    entries = {}
+    for point in spec.points:
+        if point.role is not TensorRole.WEIGHT:
+            continue
+        if point.tensor not in nodes:
             raise ModelError(
-                given=f"a quantization point for the {point.role.value} of {point.tensor} with {point.bits} bits",
-                expected="8-bit points for tensors that this model has",
+                given=f"a quantization point for the weight of {point.tensor}",
+                expected=f"points for layers that this model has: {', '.join(list(nodes)[:4])} ...",
                 todo="quantize this model anew: the points are those of another one",
             )
-        kind, integer = (QuantType.QInt8, np.int8) if is_weight else (QuantType.QUInt8, np.uint8)
-        entries: list[dict[str, Any]] = [
-            {"quant_type": kind, "scale": np.array(scale, np.float32), "zero_point": np.array(zero_point, integer)}
-            for scale, zero_point in zip(point.scale, point.zero_point, strict=True)
-        ]
+        node = nodes[point.tensor]
+        found = _entries(point)
         if point.axis is not None:
-            entries[0]["axis"] = point.axis
-        overrides[weights[point.tensor] if is_weight else point.tensor] = entries
-    return overrides
-
-
-def _check_all_given(found: Sequence[QuantPoint], given: Sequence[QuantPoint]) -> None:
-    """ModelError where points are given, but not those, and only those, that the graph needs."""
-    needed, known = ({(point.tensor, point.role) for point in some} for some in (found, given))
-    if given and needed != known:
-        tensor, role = sorted(needed ^ known)[0]
+            found[0]["axis"] = output_axis(node)
+        entries[node.input[1]] = found
+    missing = set(nodes) - set(spec.stays_float) - {point.tensor for point in spec.points}
+    if missing:
         raise ModelError(
-            given=f"quantization points {'without' if (tensor, role) in needed else 'with'} the {role} of {tensor}",
-            expected=f"the {len(needed)} points that this model's integer layers need",
+            given=f"a quantization without a point for the weight of {sorted(missing)[0]}",
+            expected="a point for every layer that does not stay float",
             todo="quantize this model anew",
         )
+    return entries
 
 
-def _range_of(point: QuantPoint) -> Range:
-    scale, zero_point = point.scale[0], point.zero_point[0]
-    return -zero_point * scale, (LEVELS - zero_point) * scale
+def output_axis(node: onnx.NodeProto) -> int:
+    """The axis of a layer's weight that counts its output channels."""
+    attributes = {attribute.name: attribute.i for attribute in node.attribute}
+    columns = node.op_type in {"MatMul", "ConvTranspose"} or (node.op_type == "Gemm" and not attributes.get("transB"))
+    return 1 if columns else 0
+
+
+def _check_grids(graph: ModelProto, quantized: ModelProto, overrides: Mapping[str, list[dict[str, Any]]]) -> None:
+    """ModelError where a tensor of the file has another grid than the one it was given, or was given none."""
+    values = {tensor.name: tensor for tensor in quantized.graph.initializer}
+    paths = {node.input[1] for node in weighted_nodes(graph.graph)}
+    ungiven = []
+    for node in quantized.graph.node:
+        tensor = node.input[0] if node.op_type == Q else node.input[0].removesuffix("_quantized")
+        if node.op_type not in {Q, DQ} or (node.op_type == DQ and tensor not in paths):
+            continue
+        if tensor in overrides and node.input[1] != f"{tensor}_scale":
+            continue  # a view or a pool that takes over its input's grid
+        given = [float(entry["scale"]) for entry in overrides.get(tensor, ())]
+        if given != numpy_helper.to_array(values[node.input[1]]).reshape(-1).tolist():
+            ungiven.append(tensor)
+    refuse_unmatched("ONNX", ungiven)

@@ -3,7 +3,8 @@
     peak_mb       the most resident memory of the whole process (VmHWM), Python and the runtime included
     baseline_mb   resident memory when the runtime was imported and the file not yet loaded
 
-1 MB is 10^6 bytes. The process has never imported torch.
+1 MB is 10^6 bytes. The process has never imported torch. Where the runtime needs a worker process (see ``WorkerSession``)
+both count, with the torch that is in the worker: more than the runtime takes on a device that has it without Python.
 """
 
 from __future__ import annotations

@@ -7,17 +7,18 @@ import json
 import re
 import resource
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from galenic.record.artifact import Artifact
+from galenic.record.session import WorkerSession
 from galenic.record.task import TaskKind
 from galenic.runtimes.answer import postprocess, run_raw
 from galenic.runtimes.load import require_runtime
 
-STATUS = Path("/proc/self/status")
+PROCESSES = Path("/proc")
 
 
 def main() -> None:
@@ -26,24 +27,31 @@ def main() -> None:
     rows = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     artifact = Artifact.model_validate(order["artifact"])
     runtime = require_runtime(artifact.runtime)
-    import_module(runtime.package)
+    runtime.imported()
     baseline_mb = resident_mb("VmRSS")
     session = runtime.load(artifact, threads=order["threads"])
     for row in range(len(rows)):
         postprocess(run_raw(session, rows[row : row + 1]), TaskKind.SINGLE_LABEL)
-    print(json.dumps({"peak_mb": resident_mb("VmHWM"), "baseline_mb": baseline_mb}))
+    peak_mb = resident_mb("VmHWM")
+    if isinstance(session, WorkerSession):
+        baseline_mb += session.baseline_mb
+        peak_mb += resident_mb("VmHWM", session.process_id)
+    print(json.dumps({"peak_mb": peak_mb, "baseline_mb": baseline_mb}))
 
 
-def resident_mb(field: str) -> float:
-    """VmRSS (now) or VmHWM (the most so far) of this process in 10^6 bytes.
+def resident_mb(field: str, process_id: int | None = None) -> float:
+    """VmRSS (now) or VmHWM (the most so far) of this process, or of another one, in 10^6 bytes.
 
-    Elsewhere than on Linux only the most so far is known. On Linux getrusage is not used for it: its maximum is
-    inherited from the process that started this one.
+    Elsewhere than on Linux only the most so far of this process is known, and of another one what it has now. On Linux
+    getrusage is not used for it: its maximum is inherited from the process that started this one.
     """
-    if STATUS.is_file():
-        found = re.search(rf"^{field}:\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE)
+    status = PROCESSES / ("self" if process_id is None else str(process_id)) / "status"
+    if status.is_file():
+        found = re.search(rf"^{field}:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
         if found:
             return int(found[1]) * 1024 / 1e6
+    if process_id is not None:
+        return float(psutil.Process(process_id).memory_info().rss) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 

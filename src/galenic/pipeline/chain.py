@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from galenic.compress.distill.answers import refuse_other_classes
 from galenic.compress.method import Teacher
 from galenic.compress.supervised import Supervised
+from galenic.pipeline.costs import LatencyCost
 from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, parity_of, predict_stage
 from galenic.pipeline.plan import Phase, Plan
 from galenic.pipeline.probe import Distilling, probe
@@ -175,16 +176,17 @@ def _prepare_student(setting: Setting, recipe: Recipe, trusted: Trusted) -> Stud
 def _run_phases(setting: Setting, plan: Plan, student: Student, teachers: Teachers) -> Walked:
     models, probed = {"": student.start}, None
     steps, last, resolved = list[Finished](), list[Finished](), list[PhaseRecipe]()
+    cost = LatencyCost(setting, plan.recipe.runtime, plan.recipe.measure)
     for number, (planned, recipe) in enumerate(zip(plan.phases, plan.recipe.phase, strict=True), 1):
         phase = measured_phase(setting, planned, models[""])
-        resolved.append(_written_back(recipe, planned, phase))
+        resolved.append(written_back(recipe, planned, phase))
         if probed is None and any(method.needs_teacher for method in phase.methods):
             probed = _probe(setting, plan.recipe, phase, models[""], student.alone, teachers)
         models = {
             label: made
             for name, model in models.items()
             for label, made in _labelled(
-                name, run_phase(setting, phase.methods, model, phase.training, teachers.taught_by)
+                name, run_phase(setting, phase.methods, model, phase.training, teachers.taught_by, cost)
             )
         }
         last = [_finish_step(setting, plan.recipe, phase, number, label, made) for label, made in models.items()]
@@ -198,7 +200,7 @@ def measured_phase(setting: Setting, phase: Phase, model: Model) -> Phase:
     return Phase(resolved_methods(setting, phase.methods, phase.training), training)
 
 
-def _written_back(recipe: PhaseRecipe, planned: Phase, measured: Phase) -> PhaseRecipe:
+def written_back(recipe: PhaseRecipe, planned: Phase, measured: Phase) -> PhaseRecipe:
     """The phase of the recipe with the choices that were measured, so that it runs again without measuring."""
     options = {
         after.name: after.model_dump(mode="json")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from galenic.compress.quantize.simulate import simulated
 from galenic.exporters.load import exporter_for
 from galenic.measuring.latency import measure_latency
 from galenic.measuring.memory import measure_memory
@@ -23,6 +23,7 @@ from galenic.record.report import Parity
 from galenic.record.task import SplitName
 from galenic.runtimes.load import open_session
 from galenic.store.files import write_atomic
+from galenic.zoo.graph import traced
 from galenic.zoo.model import Model, weights_hash
 
 PARITY_ROWS, LATENCY_ROWS = 256, 64
@@ -48,18 +49,16 @@ def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
         "preprocessing": task.preprocessing.model_dump(mode="json"),
         "classes": list(task.classes),
         "runtime": [runtime, exporter.version],
-        "versions": {name: installed_versions().get(name) for name in ("torch", "onnx", "onnxruntime")},
+        "versions": {name: installed_versions().get(name) for name in exporter.packages},
     }
     stage = setting.store.stage("file", inputs)
     with stage.locked():
         if stage.result is None:
-            calibration = to_inputs(task.preprocessing, task.calibration.inputs) if model.quant else None
             artifact = exporter.export(
                 model,
                 stage.folder / f"model{exporter.suffix}",
                 preprocessing=task.preprocessing,
                 classes=task.classes,
-                calibration=calibration,
             )
             stage.finish(
                 {"artifact": artifact.model_copy(update={"path": Path(artifact.path.name)}).model_dump(mode="json")}
@@ -109,9 +108,14 @@ def measure_stage(setting: Setting, artifact: Artifact, config: MeasureRecipe) -
 
 
 def parity_of(setting: Setting, model: Model, artifact: Artifact) -> Parity:
-    """The file against the float torch model that it came from, on the first validation rows."""
+    """The file against the torch model that it came from, or its simulation, on the first validation rows."""
     rows = to_inputs(setting.task.preprocessing, setting.task.validation.inputs[:PARITY_ROWS])
+    inputs = torch.from_numpy(rows)
     with torch.no_grad():
-        ours: np.ndarray = model.module(torch.from_numpy(rows)).numpy()
+        if artifact.quant is None:
+            ours = model.module(inputs)
+        else:
+            ours = simulated(traced(model), artifact.quant.points, inputs)
     theirs = open_session(artifact, threads=setting.threads).run(rows)
-    return compare(ours, theirs, setting.task.kind)
+    found = compare(ours.numpy(), theirs, setting.task.kind)
+    return found if artifact.quant is None else found.model_copy(update={"against": "its simulation"})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from galenic.compress.method import Method, TaskBound, TrainedMethod
 from galenic.compress.methods import METHODS
-from galenic.exporters.load import exporter_for
+from galenic.exporters.load import EXPORTERS, exporter_for
 from galenic.gating.profiles import load_profile
 from galenic.pipeline.model_checks import check_models
 from galenic.pipeline.recipes import validated
@@ -62,6 +62,7 @@ def make_plan(recipe: Recipe) -> Plan:
             todo="decide how much may be lost before the run and write it into [gate.margins]",
         )
     exporter = exporter_for(recipe.runtime)
+    exporter.require()
     for rule in (method.rule for phase in phases for method in phase.methods):
         if rule is not None:
             exporter.check_rule(rule)
@@ -81,6 +82,12 @@ def check_plan_against(task: Task, plan: Plan) -> None:
             given=f"{quantizers[0]} on {task.name}, a text task",
             expected="phases without it: static ranges of a text net's activations are not supported yet",
             todo=f"remove the phase {quantizers[0]}",
+        )
+    if task.preprocessing.text is not None and not exporter_for(plan.recipe.runtime).text:
+        raise RecipeError(
+            given=f"{task.name}, a text task, for {plan.recipe.runtime}",
+            expected=f"a runtime for text nets: {', '.join(one.runtime for one in EXPORTERS if one.text)}",
+            todo="choose one of them as the recipe's runtime",
         )
     wanted = set(gate.margins.declared()) | set(gate.floors.declared())
     without = task.kind is TaskKind.MULTI_LABEL or not task.positive

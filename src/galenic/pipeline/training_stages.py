@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,15 @@ import torch
 from galenic.compress import shared
 from galenic.compress.distill import METHODS as DISTILLING
 from galenic.compress.distill.pairs import PAIRS_SUFFIX
-from galenic.compress.method import Bench, MeasuringMethod, Method, Teacher, TrainedMethod, train_together
+from galenic.compress.method import Bench, CostBound, MeasuringMethod, Method, Teacher, TrainedMethod, train_together
+from galenic.pipeline.costs import LatencyCost
 from galenic.pipeline.setting import Setting
 from galenic.record.base import Record
 from galenic.record.errors import RecipeError
-from galenic.record.measurement import Measurement
 from galenic.record.training import TrainingConfig
 from galenic.training import augment, loop, precision
 from galenic.zoo.model import Model, weights_hash
 from galenic.zoo.saving import load_model, save_model
-
-Cost = Callable[[Model], Measurement]
 
 
 def resolved_training(setting: Setting, config: TrainingConfig, model: Model) -> TrainingConfig:
@@ -61,7 +59,7 @@ def run_phase(
     model: Model,
     training: TrainingConfig | None = None,
     teachers: Sequence[Teacher] = (),
-    cost: Cost | None = None,
+    cost: LatencyCost | None = None,
 ) -> list[Model]:
     """Apply one phase to a model, or read from the store what it gave before.
 
@@ -74,7 +72,10 @@ def run_phase(
         cost: for methods that work to a budget.
     """
     needed = tuple(teachers) if any(method.needs_teacher for method in methods) else ()
-    stage = setting.store.stage("model", _inputs(setting, methods, model, training, needed))
+    inputs = _inputs(setting, methods, model, training, needed)
+    if cost is not None and any(isinstance(method, CostBound) and method.measures_cost for method in methods):
+        inputs["cost"] = cost.key
+    stage = setting.store.stage("model", inputs)
     with stage.locked():
         if stage.result is None:
             bench = Bench(

@@ -23,11 +23,11 @@ from galenic.compress.supervised import Supervised
 from galenic.exporters.load import exporter_for
 from galenic.gating.gate import judge
 from galenic.pipeline.card import write_card
+from galenic.pipeline.costs import LatencyCost
 from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, predict_stage
 from galenic.pipeline.reference import as_teacher
 from galenic.pipeline.setting import Setting, default_store
 from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
-from galenic.preprocess.transform import to_inputs
 from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
 from galenic.record.gate import Floors, GateResult, Margins
@@ -101,11 +101,8 @@ def export(model: Model, runtime: str, path: str | Path) -> Artifact:
             expected="a model from gx.build(name, task), which carries its task",
             todo="use dataclasses.replace(model, task=task)",
         )
-    calibration = to_inputs(task.preprocessing, task.calibration.inputs) if model.quant else None
     exporter = exporter_for(runtime)
-    artifact = exporter.export(
-        model, Path(path), preprocessing=task.preprocessing, classes=task.classes, calibration=calibration
-    )
+    artifact = exporter.export(model, Path(path), preprocessing=task.preprocessing, classes=task.classes)
     write_card(artifact, artifact.path)
     return artifact
 
@@ -144,7 +141,8 @@ def gate(
 def _phase(method: Method, model: Model, setting: Setting, config: TrainingConfig | None, *teachers: Teacher) -> Model:
     wanted = config or TrainingConfig()
     training = resolved_training(setting, wanted, model) if method.trains else None
-    made = run_phase(setting, resolved_methods(setting, [method], wanted), model, training, teachers)
+    methods = resolved_methods(setting, [method], wanted)
+    made = run_phase(setting, methods, model, training, teachers, LatencyCost(setting, RUNTIME))
     return replace(made[-1], task=setting.task)
 
 

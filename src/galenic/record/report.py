@@ -4,6 +4,8 @@ FORMAT_VERSION
     1  the first.
     2  probe, which may be absent, in the report and in its recipe; task.transfer, teacher, members and choose in the recipe,
        transfer in the overlap. Version 1 is still read.
+    3  quant: the points of every tensor, shares, weights_hash, measured, sensitivities and notes; in its rule arithmetic,
+       group_size and layers, and the observer may be null. Versions 1 and 2 are still read.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from galenic.record.quant import QuantSpec
 from galenic.record.recipe import Recipe
 from galenic.record.task import OverlapReport
 
-FORMAT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
+FORMAT_VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)
 
 
 class RunInfo(Record):
@@ -71,7 +73,7 @@ class Confusion(Record):
 
 
 class Parity(Record):
-    """The file against the torch model it came from, on the same inputs.
+    """The file against the torch model it came from, or against that model's simulation, on the same inputs.
 
     ``max_difference`` is of logits; ``agreement`` is the share of equal decisions; ``n`` the number of inputs.
     """
@@ -79,6 +81,7 @@ class Parity(Record):
     max_difference: float
     agreement: float
     n: int
+    against: str = "the torch model"
 
 
 class Candidate(Record):

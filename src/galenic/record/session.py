@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,3 +27,23 @@ class Session(Protocol):
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """(batch, *input_shape) float32 in, (batch, classes) float32 logits out."""
+
+
+@runtime_checkable
+class WorkerSession(Session, Protocol):
+    """A Session whose file runs in a process of its own, because its Python runtime needs torch or can crash.
+
+    No device has that process or the pipe to it, so what is measured there counts instead of what is seen from here.
+    """
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that runs the file."""
+
+    @property
+    def baseline_mb(self) -> float:
+        """Its resident memory when the runtime was imported and the file not yet loaded, 10^6 bytes."""
+
+    @property
+    def inference_ns(self) -> int:
+        """How long the last ``run`` took there, without the pipe."""

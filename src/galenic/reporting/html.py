@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from galenic.record.errors import MissingPackage
 from galenic.record.report import Report
-from galenic.reporting import numbers, shapes, words
+from galenic.reporting import layers, numbers, shapes, words
 from galenic.reporting.frontier import frontier_figure, frontier_metric, latency_scale
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ def render_html(report: Report) -> str:
         MissingPackage: jinja2 or plotly is not installed.
         InputError: the report's chosen file is not among its candidates.
     """
-    environment = _environment()
+    environment, chosen = _environment(), words.chosen_candidate(report)
     return environment.get_template("report.html.j2").render(
         report=report,
-        chosen=words.chosen_candidate(report),
+        chosen=chosen,
         metric_names=_metric_names(report),
         figure=frontier_figure(report),
         figure_metric=frontier_metric(report),
@@ -37,6 +37,7 @@ def render_html(report: Report) -> str:
         forests=shapes.forests(report.gate.checks),
         bars=shapes.latency_bars(report.candidates),
         largest_bytes=max(candidate.size_bytes for candidate in report.candidates),
+        sensitivities=layers.sensitivity_chart(chosen.quant.sensitivities if chosen.quant else ()),
         plotly_script=_plotly_script(),
     )
 
@@ -60,7 +61,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(numbers, name) for name in _NUMBER_FILTERS}
-    environment.globals |= {"words": words, "ratio": numbers.ratio, "MISSING": numbers.MISSING, "heat": shapes.heat}
+    environment.globals |= {"words": words, "layers": layers, "ratio": numbers.ratio, "heat": shapes.heat}
+    environment.globals["MISSING"] = numbers.MISSING
     return environment
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from galenic.record.errors import InputError
 from galenic.record.report import READABLE_VERSIONS, Report
 
-READABLE = " or ".join(map(str, READABLE_VERSIONS))
+READABLE = f"{', '.join(map(str, READABLE_VERSIONS[:-1]))} or {READABLE_VERSIONS[-1]}"
 SCHEMA_PATH = Path(__file__).parent / "report.schema.json"
 
 

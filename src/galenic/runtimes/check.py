@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from galenic.record.artifact import Artifact
-from galenic.record.errors import DataError, ModelError
+from galenic.record.errors import DataError, InputError, ModelError
 from galenic.record.session import Session
 
 Dimension = int | str | None
@@ -33,6 +33,22 @@ def verified_bytes(artifact: Artifact) -> bytes:
             todo="make the file again with `galenic compress`; nothing was loaded",
         )
     return data
+
+
+def check_threads(threads: int) -> None:
+    """InputError unless a session can be given that many threads."""
+    if threads < 1:
+        raise InputError(f"{threads} threads", "at least 1", "set threads to 1 or more")
+
+
+def damaged(artifact: Artifact, reader: str, error: Exception) -> ModelError:
+    """What to raise where ``reader`` could not load a file whose hash is right."""
+    why = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+    return ModelError(
+        given=f"{artifact.path} is not a model that {reader} can load ({why[:200]})",
+        expected=f"a whole {artifact.path.suffix} file, of operations that it knows",
+        todo="copy or make the file again",
+    )
 
 
 def check_input_shape(artifact: Artifact, found: Sequence[Dimension]) -> None:

@@ -10,11 +10,12 @@ from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError, RecipeError
 from galenic.record.preprocessing import Preprocessing
 from galenic.record.session import Session
-from galenic.runtimes import onnxruntime
+from galenic.runtimes import executorch, litert, onnxruntime, openvino
 from galenic.runtimes.check import refuse_probabilities
 from galenic.runtimes.runtime import Runtime
 
-RUNTIMES: tuple[Runtime, ...] = (onnxruntime.RUNTIME,)
+RUNTIMES: tuple[Runtime, ...] = (onnxruntime.RUNTIME, openvino.RUNTIME, litert.RUNTIME, executorch.RUNTIME)
+"""The first one that loads a suffix loads outside files with it."""
 
 
 def runtime_named(name: str) -> Runtime:
@@ -58,7 +59,7 @@ def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[st
     """
     runtime = next((runtime for runtime in RUNTIMES if path.suffix in runtime.suffixes), None)
     if runtime is None:
-        known = ", ".join(suffix for runtime in RUNTIMES for suffix in runtime.suffixes)
+        known = ", ".join(dict.fromkeys(suffix for runtime in RUNTIMES for suffix in runtime.suffixes))
         raise ModelError(
             given=f"{path}, a file that no runtime of galenic loads; it was not opened",
             expected=f"one of {known}",

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
+from galenic.runtimes.check import damaged
+
 CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -21,6 +25,20 @@ CHILDREN: dict[str, dict[int, str]] = {
 TENSOR_NAME, TENSOR_EXTERNAL_DATA, TENSOR_DATA_LOCATION = 8, 13, 14
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MOST_NESTED = 64
+
+
+def refuse_external_data(artifact: Artifact, data: bytes, reader: str) -> None:
+    """ModelError where the file's bytes are no protobuf message, or name other files."""
+    try:
+        outside = external_tensors(data)
+    except ValueError as error:
+        raise damaged(artifact, reader, error) from error
+    if outside:
+        raise ModelError(
+            given=f"{artifact.path} keeps {len(outside)} tensors in other files ({', '.join(outside[:3])} ...)",
+            expected="one file with everything in it: no hash covers the others",
+            todo="export it again with external_data=False",
+        )
 
 
 def external_tensors(data: bytes) -> list[str]:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from galenic.record.artifact import Artifact
-from galenic.record.errors import InputError, ModelError
+from galenic.record.errors import ModelError
 from galenic.record.measurement import Place
 from galenic.runtimes import check
-from galenic.runtimes.onnx_wire import external_tensors
+from galenic.runtimes.batches import in_batches
+from galenic.runtimes.onnx_wire import refuse_external_data
 from galenic.runtimes.place import machine_name
 from galenic.runtimes.runtime import Runtime
 
 NAME = "onnxruntime"
+READER = "ONNX Runtime"
 PROVIDER = "CPUExecutionProvider"
 FLOAT = np.dtype(np.float32)
 TENSOR_TYPES = {FLOAT: "tensor(float)", np.dtype(np.int64): "tensor(int64)"}
@@ -43,20 +45,13 @@ class OnnxSession:
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """(batch, *input_shape) float32 (int64 for text) in, (batch, classes) float32 logits out."""
         check.check_inputs(self.artifact, inputs)
-        logits = self._answer(inputs) if self.batch is None else self._in_batches(inputs, self.batch)
+        logits = self._answer(inputs) if self.batch is None else in_batches(self._answer, inputs, self.batch)
         check.check_logits(self.artifact, logits, len(inputs))
         return logits
 
     def _answer(self, inputs: np.ndarray) -> np.ndarray:
         logits: np.ndarray = self._session.run([self._output], {self._input: inputs})[0]
         return logits
-
-    def _in_batches(self, inputs: np.ndarray, size: int) -> np.ndarray:
-        """For a file that takes ``size`` rows at a time: the last rows are filled up with zeros."""
-        missing = -len(inputs) % size
-        filled = np.concatenate([inputs, np.zeros((missing, *inputs.shape[1:]), inputs.dtype)])
-        parts = [self._answer(filled[start : start + size]) for start in range(0, len(filled), size)]
-        return np.concatenate(parts)[: len(inputs)]
 
 
 def load(artifact: Artifact, *, threads: int = 1) -> OnnxSession:
@@ -67,10 +62,9 @@ def load(artifact: Artifact, *, threads: int = 1) -> OnnxSession:
         ModelError: the file is missing, changed, damaged, not whole, or has other inputs or outputs than it should.
     """
     RUNTIME.require()
-    if threads < 1:
-        raise InputError(f"{threads} threads", "at least 1", "set threads to 1 or more")
+    check.check_threads(threads)
     data = check.verified_bytes(artifact)
-    _refuse_external_data(artifact, data)
+    refuse_external_data(artifact, data, READER)
     session = _open(artifact, data, threads)
     entry, answer = _ends(artifact, session)
     batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
@@ -86,19 +80,6 @@ RUNTIME = Runtime(
     summary="ONNX Runtime on the processor, float32 and INT8 (QDQ)",
     load=load,
 )
-
-
-def _refuse_external_data(artifact: Artifact, data: bytes) -> None:
-    try:
-        outside = external_tensors(data)
-    except ValueError as error:
-        raise _damaged(artifact, str(error)) from error
-    if outside:
-        raise ModelError(
-            given=f"{artifact.path} keeps {len(outside)} tensors in other files ({', '.join(outside[:3])} ...)",
-            expected="one file with everything in it: no hash covers the others",
-            todo="export it again with external_data=False",
-        )
 
 
 def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
@@ -117,7 +98,7 @@ def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
     try:
         session = onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
     except Exception as error:  # its errors share no base class but Exception
-        raise _damaged(artifact, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise check.damaged(artifact, READER, error) from error
     session.disable_fallback()
     if session.get_providers() != [PROVIDER]:
         raise ModelError(
@@ -142,11 +123,3 @@ def _ends(artifact: Artifact, session: Any) -> tuple[Any, Any]:
     check.check_input_shape(artifact, entries[0].shape)
     check.check_output_shape(artifact, answers[0].shape)
     return entries[0], answers[0]
-
-
-def _damaged(artifact: Artifact, why: str) -> ModelError:
-    return ModelError(
-        given=f"{artifact.path} is not a model that ONNX Runtime can load ({why[:200]})",
-        expected="a whole ONNX file",
-        todo="copy or make the file again",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 
 from galenic.record.errors import MissingPackage
@@ -21,6 +22,7 @@ class Runtime:
         install: the one command that installs it.
         summary: one line for people.
         load: ``load(artifact, *, threads) -> Session``.
+        importing: imports the package, where a plain import is not what is wanted.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Runtime:
     install: str
     summary: str
     load: Callable[..., Session]
+    importing: Callable[[], object] | None = None
 
     @property
     def available(self) -> bool:
@@ -43,3 +46,10 @@ class Runtime:
                 expected=f"the Python package {self.package}",
                 todo=f"run: {self.install}",
             )
+
+    def imported(self) -> None:
+        """Import the package as ``load`` does, without a file."""
+        if self.importing is None:
+            import_module(self.package)
+        else:
+            self.importing()

@@ -15,15 +15,14 @@ from torch import nn
 
 from galenic.record.preprocessing import Modality
 from galenic.zoo.architecture import Architecture, keeps_resolution
+from galenic.zoo.monai_nets import monai_net
 
 DEPTHS = {"densenet121": (6, 12, 24, 16), "densenet201": (6, 12, 48, 32)}
 
 
 def densenet(name: str, input_shape: tuple[int, ...], outputs: int, *, dropout: float = 0.0) -> nn.Module:
     """(batch, channel, height, width) -> (batch, outputs); ``dropout`` after each dense layer, as in the paper."""
-    from monai.networks.nets.densenet import DenseNet
-
-    net = DenseNet(
+    net = monai_net("densenet", "DenseNet")(
         spatial_dims=2,
         in_channels=input_shape[0],
         out_channels=outputs,

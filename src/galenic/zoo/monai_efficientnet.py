@@ -22,6 +22,7 @@ from torch import nn
 from galenic.record.preprocessing import Modality
 from galenic.zoo.architecture import Architecture, keeps_resolution
 from galenic.zoo.initialise import he_fan_out
+from galenic.zoo.monai_nets import monai_net
 
 # r: repeats, k: kernel, s: stride, e: expansion, i: input channels, o: output channels, se: squeeze ratio
 BLOCKS = (
@@ -49,10 +50,8 @@ def efficientnet(
     name: str, input_shape: tuple[int, ...], outputs: int, *, dropout: float = 0.0, drop_connect: float = 0.0
 ) -> nn.Module:
     """(batch, channel, height, width) -> (batch, outputs)."""
-    from monai.networks.nets.efficientnet import EfficientNet
-
     width, depth = SCALES[name]
-    net = EfficientNet(
+    net = monai_net("efficientnet", "EfficientNet")(
         blocks_args_str=list(BLOCKS),
         spatial_dims=2,
         in_channels=input_shape[0],

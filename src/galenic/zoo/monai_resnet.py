@@ -16,6 +16,7 @@ from torch import nn
 
 from galenic.record.preprocessing import Modality
 from galenic.zoo.architecture import Architecture, keeps_resolution
+from galenic.zoo.monai_nets import monai_net
 
 WIDTHS = [64, 128, 256, 512]
 DEPTHS = {
@@ -29,11 +30,9 @@ DEPTHS = {
 
 def resnet(name: str, input_shape: tuple[int, ...], outputs: int, *, dropout: float = 0.0) -> nn.Module:
     """(batch, channel, height, width) -> (batch, outputs)."""
-    from monai.networks.nets.resnet import ResNet
-
     block, expansion, depths = DEPTHS[name]
     small = keeps_resolution(input_shape)
-    features = ResNet(
+    features = monai_net("resnet", "ResNet")(
         block=block,
         layers=depths,
         block_inplanes=WIDTHS,

@@ -16,11 +16,11 @@ from galenic.compress.distill.attention_matrices import AttentionMatrices, atten
 from galenic.compress.distill.hidden_states import HiddenStates
 from galenic.compress.distill.soft_target import SoftTarget
 from galenic.compress.method import Bench, Teacher, train_together, training_data
+from galenic.compress.quantize.static_int8 import StaticInt8
 from galenic.compress.supervised import Supervised
 from galenic.exporters.onnxruntime import export
 from galenic.preprocess.transform import to_inputs
 from galenic.record.errors import ModelError
-from galenic.record.quant import QuantRule, QuantSpec
 from galenic.record.task import Split, Task
 from galenic.record.training import MemoryFormat, Precision, TrainingConfig
 from galenic.runtimes.load import artifact_of_file, open_session
@@ -205,16 +205,9 @@ def test_the_onnx_file_takes_ids_and_answers_as_torch_does(task: Task, teacher: 
         session.run(inputs.astype(np.float32))
 
 
-def test_static_integers_are_refused(task: Task, teacher: Model, tmp_path) -> None:
-    quantized = Model(teacher.module, teacher.spec, teacher.lineage, QuantSpec(rule=QuantRule()))
-    with pytest.raises(ModelError, match="a text net, as 8-bit integers"):
-        export(
-            quantized,
-            tmp_path / "int8.onnx",
-            preprocessing=task.preprocessing,
-            classes=task.classes,
-            calibration=to_inputs(task.preprocessing, task.calibration.inputs),
-        )
+def test_static_integers_are_refused(teacher: Model) -> None:
+    with pytest.raises(ModelError, match="a text net, as static 8-bit integers"):
+        StaticInt8().refuse_model(teacher)
 
 
 def test_no_socket_is_opened(task: Task, monkeypatch, tmp_path) -> None:

@@ -2,8 +2,8 @@
 
     integer = clip(round(real / scale) + zero_point)
 Weights are symmetric int8 with one scale per output channel; activations asymmetric uint8 with ranges found on the
-calibration rows. The model stays the float module; what it becomes is a rule in its QuantSpec, and the exporter of each
-runtime places the integer ops, fills in the points and counts what became integer.
+calibration rows. The model stays the float module, its weights on their grids; every runtime's exporter lowers the same
+points, and counts what became integer.
 """
 
 from __future__ import annotations
@@ -12,40 +12,71 @@ from dataclasses import replace
 from typing import ClassVar
 
 from galenic.compress.method import Bench, TeacherNeed
+from galenic.compress.quantize.calibrate import in_batches
+from galenic.compress.quantize.static import Choices, Rows, quantize_static, refuse_text
+from galenic.preprocess.transform import to_inputs
 from galenic.record.base import Record
-from galenic.record.quant import Observer, QuantRule, QuantSpec
-from galenic.record.task import SplitName
+from galenic.record.quant import LayerRule, Observer, QuantRule
+from galenic.record.task import SplitName, Task
 from galenic.zoo.model import Model
+
+MOST_VALIDATION_ROWS = 1024
+"""A choice is measured on no more rows than these, the first of the validation split."""
 
 
 class StaticInt8(Record):
     """INT8 weights and activations, calibrated on the task's calibration rows.
 
     Attributes:
-        observer: how activation ranges are found.
+        observer: how activation ranges are found; measured on validation rows where None.
         per_channel: one weight scale per output channel.
+        correct_bias: whether the means that rounding moves are corrected; measured where None.
+        equalise: whether the weights of neighbouring layers are balanced first; measured where None.
         keep: patterns of module paths that stay float.
+        layers: other bits for some layers.
     """
 
     name: ClassVar[str] = "static_int8"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     trains: ClassVar[bool] = False
     needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
 
-    observer: Observer = Observer.MIN_MAX
+    observer: Observer | None = None
     per_channel: bool = True
+    correct_bias: bool | None = None
+    equalise: bool | None = None
     keep: tuple[str, ...] = ()
+    layers: tuple[LayerRule, ...] = ()
 
     @property
     def rule(self) -> QuantRule:
         """INT8 weights and activations; which rows they are calibrated on is filled in by ``apply``."""
-        return QuantRule(per_channel=self.per_channel, observer=self.observer, keep=self.keep)
+        return QuantRule(per_channel=self.per_channel, observer=self.observer, keep=self.keep, layers=self.layers)
+
+    def refuse_model(self, model: Model) -> None:
+        """Raise ModelError for a text net: static ranges of its activations are not supported."""
+        refuse_text(model, "as static 8-bit integers")
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
-        """The same module with a rule for every runtime's exporter."""
-        rows = {
-            "calibration_hash": bench.task.split_hashes[SplitName.CALIBRATION.value],
-            "calibration_rows": len(bench.task.calibration),
-        }
-        rule = self.rule.model_copy(update=rows)
-        return [replace(model, quant=QuantSpec(rule=rule), lineage=(*model.lineage, self.name))]
+        """The module with its weights on their grids and a QuantSpec with every point."""
+        self.refuse_model(model)
+        choices = Choices(self.observer, self.correct_bias, self.equalise)
+        made = quantize_static(model, calibrated_rule(self.rule, bench.task), task_rows(bench.task), choices)
+        return [replace(made, lineage=(*model.lineage, self.name))]
+
+
+def calibrated_rule(rule: QuantRule, task: Task) -> QuantRule:
+    """The rule with the rows that ranges are found on."""
+    name = SplitName.CALIBRATION
+    return rule.model_copy(
+        update={"calibration_hash": task.split_hashes[name.value], "calibration_rows": len(task.splits[name])}
+    )
+
+
+def task_rows(task: Task) -> Rows:
+    """The task's calibration rows, and the validation rows that choices are measured on."""
+    return Rows(
+        in_batches(to_inputs(task.preprocessing, task.calibration.inputs)),
+        in_batches(to_inputs(task.preprocessing, task.validation.inputs[:MOST_VALIDATION_ROWS])),
+        task.kind,
+    )

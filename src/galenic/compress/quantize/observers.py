@@ -2,6 +2,10 @@
 
     counts (bins,) over equal bins of [low, high], which are the smallest and the largest value seen
 
+min-max     all that was seen.
+moving      the ends of each batch, averaged: end <- end + MOMENTUM (end of this batch - end), from the first batch's.
+mse         among ranges shrunk towards zero the one with the least mean of (value - its rounded value)^2, the values taken
+            as the middles of their bins (Choukroun et al. 2019, arXiv:1902.06822)
 percentile  cut at most a tail share of the values on each side (Wu et al. 2020, arXiv:2004.09602).
 entropy     among [max(low, -t), min(high, t)] take the one whose quantized histogram Q is nearest to the clipped P:
             KL(P || Q) = sum P log(P / Q)       (Migacz, GTC 2017, 8-bit inference with TensorRT)
@@ -11,15 +15,37 @@ entropy     among [max(low, -t), min(high, t)] take the one whose quantized hist
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import numpy as np
+
+from galenic.record.quant import Observer
 
 BINS = 2048
 LEVELS = 256
 PERCENTILE = 99.99  # of the values are kept
 ENTROPY_STEP = 16  # bins by which the candidate ranges differ
 FLOOR = 1e-7  # of Q where it is empty and P is not
+MOMENTUM = 0.1
+SHRINKS = 71  # candidates from the whole range down to 30 % of it
 
 Range = tuple[float, float]
+
+
+class Seen(NamedTuple):
+    """What calibration saw of one tensor; ``counts`` (BINS,) over equal bins of [low, high]."""
+
+    low: float
+    high: float
+    moving_low: float
+    moving_high: float
+    counts: np.ndarray
+
+
+def observed_range(observer: Observer, seen: Seen, bits: int = 8) -> Range:
+    """The range that an observer takes for integers of so many bits."""
+    return OBSERVERS[observer](seen, 2**bits)
 
 
 def percentile_range(counts: np.ndarray, low: float, high: float, percentile: float = PERCENTILE) -> Range:
@@ -30,6 +56,25 @@ def percentile_range(counts: np.ndarray, low: float, high: float, percentile: fl
     last = len(counts) - 1 - int(np.searchsorted(above, tail, side="right"))
     width = (high - low) / len(counts)
     return low + first * width, low + (last + 1) * width
+
+
+def mse_range(counts: np.ndarray, low: float, high: float, levels: int = LEVELS) -> Range:
+    """The range [a min(low, 0), a max(high, 0)], a from 1 down to 0.3, with the least mean squared error of rounding."""
+    width = (high - low) / len(counts)
+    if width <= 0:
+        return low, high
+    filled = np.flatnonzero(counts)
+    middles, weights = low + (filled + 0.5) * width, counts[filled].astype(np.float64)
+    low, high = min(low, 0.0), max(high, 0.0)
+    best, least = (low, high), np.inf
+    for shrink in np.linspace(1.0, 0.3, SHRINKS):
+        scale = shrink * (high - low) / (levels - 1)
+        zero_point = np.round(-shrink * low / scale)
+        rounded = (np.clip(np.round(middles / scale) + zero_point, 0, levels - 1) - zero_point) * scale
+        error = float(weights @ (middles - rounded) ** 2)
+        if error < least:
+            best, least = (shrink * low, shrink * high), error
+    return best
 
 
 def entropy_range(counts: np.ndarray, low: float, high: float, levels: int = LEVELS) -> Range:
@@ -80,3 +125,12 @@ def clipped_divergence(counts: np.ndarray, first: int, last: int, levels: int) -
     q = np.maximum(quantized / quantized.sum(), FLOOR)
     seen = p > 0
     return float(np.sum(p[seen] * np.log(p[seen] / q[seen])))
+
+
+OBSERVERS: Mapping[Observer, Callable[[Seen, int], Range]] = {
+    Observer.MIN_MAX: lambda seen, _: (seen.low, seen.high),
+    Observer.MOVING: lambda seen, _: (seen.moving_low, seen.moving_high),
+    Observer.PERCENTILE: lambda seen, _: percentile_range(seen.counts, seen.low, seen.high),
+    Observer.MSE: lambda seen, levels: mse_range(seen.counts, seen.low, seen.high, levels),
+    Observer.ENTROPY: lambda seen, levels: entropy_range(seen.counts, seen.low, seen.high, levels),
+}

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from galenic.exporters.observers import FLOOR, clipped_divergence, entropy_range, percentile_range, without_zeros
+from galenic.compress.quantize.observers import (
+    FLOOR,
+    Seen,
+    clipped_divergence,
+    entropy_range,
+    mse_range,
+    observed_range,
+    percentile_range,
+    without_zeros,
+)
+from galenic.record.quant import Observer
 
 
 def test_percentile_by_hand():
@@ -63,3 +73,39 @@ def test_zeros_count_as_much_as_their_neighbours():
     np.testing.assert_array_equal(without_zeros(np.array([90, 4, 2]), 0.0, 1.0), [4, 4, 2])
     np.testing.assert_array_equal(without_zeros(np.array([1, 3, 90, 2]), -2.5, 1.0), [1, 3, 3, 2])
     np.testing.assert_array_equal(without_zeros(np.array([9, 1]), 5.0, 1.0), [9, 1])
+
+
+def test_mse_agrees_with_a_search_over_the_values_themselves():
+    values = np.random.default_rng(0).laplace(size=20_000)
+    counts, edges = np.histogram(values, bins=2048)
+    low, high = mse_range(counts, edges[0], edges[-1], levels=16)
+
+    def error(shrink: float) -> float:
+        scale = shrink * (edges[-1] - edges[0]) / 15
+        zero = np.round(-shrink * edges[0] / scale)
+        rounded = (np.clip(np.round(values / scale) + zero, 0, 15) - zero) * scale
+        return float(np.mean((values - rounded) ** 2))
+
+    shrinks = np.linspace(1.0, 0.3, 71)
+    best = shrinks[int(np.argmin([error(shrink) for shrink in shrinks]))]
+    assert high / edges[-1] == pytest.approx(best, abs=0.011)
+    assert low / edges[0] == pytest.approx(high / edges[-1])
+    assert best < 0.9
+
+
+def test_mse_of_values_on_a_grid_keeps_everything():
+    counts = np.zeros(2048, dtype=np.int64)
+    counts[[0, 2047]] = 5
+    assert mse_range(counts, -1.0, 1.0) == (-1.0, 1.0)
+
+
+def test_each_observer_takes_its_own_range():
+    counts = np.zeros(2048, dtype=np.int64)
+    counts[:1024], counts[-1] = 1000, 1
+    seen = Seen(-1.0, 3.0, -0.5, 2.0, counts)
+    assert observed_range(Observer.MIN_MAX, seen) == (-1.0, 3.0)
+    assert observed_range(Observer.MOVING, seen) == (-0.5, 2.0)
+    low, high = observed_range(Observer.PERCENTILE, seen)
+    assert (low, high) == (-1.0, pytest.approx(1.0, abs=4 / 2048))
+    assert observed_range(Observer.MSE, seen) == mse_range(counts, -1.0, 3.0)
+    assert observed_range(Observer.ENTROPY, seen) == entropy_range(counts, -1.0, 3.0)

@@ -1,0 +1,78 @@
+"""Which tensors of a graph have a grid of their own.
+
+    none      what goes into a fused ReLU: the layer or sum and its ReLU are one integer operation
+    shared    what a view or a pool makes has its input's grid: no integer operation changes it
+    own       the input, and everything else
+The runtimes use a part of these: ONNX Runtime none for the logits, OpenVINO none before an activation. A file has
+to be compared with a simulation that has the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import fx
+
+from galenic.zoo.graph import ATEN, NAME, WEIGHTED, answer, tensors
+
+RECTIFIERS = frozenset({ATEN.relu.default, ATEN.relu6.default})
+BEFORE_RECTIFIER = WEIGHTED | {ATEN.add.Tensor}
+SHARING = frozenset(
+    {
+        ATEN.view.default,
+        ATEN.reshape.default,
+        ATEN.flatten.using_ints,
+        ATEN.permute.default,
+        ATEN.transpose.int,
+        ATEN.squeeze.dim,
+        ATEN.squeeze.dims,
+        ATEN.unsqueeze.default,
+        ATEN.slice.Tensor,
+        ATEN.max_pool1d.default,
+        ATEN.max_pool2d.default,
+        ATEN.avg_pool1d.default,
+        ATEN.avg_pool2d.default,
+        ATEN.adaptive_avg_pool1d.default,
+        ATEN.adaptive_avg_pool2d.default,
+        ATEN.mean.dim,
+    }
+)
+
+
+def grids(graph: fx.GraphModule) -> dict[str, str | None]:
+    """Each tensor's name -> the tensor whose grid it has (itself, or another), or None where it has none."""
+    named = tensors(graph)
+    names = {node: name for name, node in named.items()}
+    found: dict[str, str | None] = {}
+    for name, node in named.items():
+        source = node.args[0] if node.args else None
+        if node.target in SHARING and isinstance(source, fx.Node) and source in names:
+            found[name] = found[names[source]]
+        else:
+            found[name] = None if before_rectifier(node) else name
+    return found
+
+
+def before_rectifier(node: fx.Node) -> bool:
+    """Whether a tensor only goes into a ReLU that is one operation with what makes it."""
+    users = list(node.users)
+    return node.target in BEFORE_RECTIFIER and len(users) == 1 and users[0].target in RECTIFIERS
+
+
+def logits(graph: fx.GraphModule) -> str:
+    """The name of the tensor that the model answers."""
+    return str(answer(graph).meta[NAME])
+
+
+def quantized_tensors(graph: fx.GraphModule, kept: Collection[str]) -> list[str]:
+    """The tensors with a grid of their own that an integer operation makes or takes; ``kept`` are the float layers."""
+    where = grids(graph)
+    floats = {node for name, node in tensors(graph).items() if name in kept}
+    used: set[str] = set()
+    for name, node in tensors(graph).items():
+        grid = where[name]
+        users = [user for user in node.users if user.op != "output"]
+        integer = node.op != "placeholder" and node not in floats
+        if grid is not None and (integer or any(user not in floats for user in users)):
+            used.add(grid)
+    return [name for name in where if name in used]

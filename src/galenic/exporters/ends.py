@@ -1,0 +1,91 @@
+"""The two ends of every export: what is refused before it starts, and the file with its Artifact."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from galenic.record.artifact import Artifact, IntegerOps
+from galenic.record.errors import ModelError
+from galenic.record.preprocessing import Preprocessing
+from galenic.record.quant import QuantRule, QuantSpec
+from galenic.store.files import write_bytes
+from galenic.zoo.macs import count_macs
+from galenic.zoo.model import Model, parameters, weights_hash
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A model as the bytes of a file, with what its integers are."""
+
+    data: bytes
+    precision: str
+    quant: QuantSpec | None = None
+    integer_ops: IntegerOps | None = None
+
+
+def check_ends(model: Model, preprocessing: Preprocessing, classes: tuple[str, ...]) -> None:
+    """ModelError unless the model takes what ``preprocessing`` gives and has one output per class."""
+    if model.spec.input_shape != preprocessing.input_shape:
+        raise ModelError(
+            given=f"{model.spec.architecture} takes inputs of shape {model.spec.input_shape}",
+            expected=f"{preprocessing.input_shape}, which is what the preprocessing gives",
+            todo="build the model for this task",
+        )
+    if model.spec.outputs != len(classes):
+        raise ModelError(
+            given=f"{model.spec.architecture} has {model.spec.outputs} outputs",
+            expected=f"{len(classes)}: one for each of {', '.join(classes)}",
+            todo="build the model for this task",
+        )
+
+
+def check_weights(model: Model) -> None:
+    """ModelError unless a quantized model's points are those of its weights as they are now."""
+    assert model.quant is not None
+    if not model.quant.points or model.quant.weights_hash != weights_hash(model):
+        raise ModelError(
+            given=f"a quantization of {model.spec.architecture} "
+            + ("for other weights" if model.quant.points else "without any scale"),
+            expected="the points that were found for these weights",
+            todo="quantize the model anew: gx.quantize, or a phase of a recipe",
+        )
+
+
+def refuse_quantization(runtime: str, rule: QuantRule) -> None:
+    """ModelError: files for ``runtime`` are float32."""
+    raise ModelError(
+        given=f"{rule.weight_bits}-bit weights with {rule.activation_bits}-bit activations for {runtime}",
+        expected=f"a float32 model: integers are not supported for {runtime} yet",
+        todo="export it without a quantization, or for onnxruntime",
+    )
+
+
+def write_file(
+    model: Model, path: Path, lowered: Lowered, *, runtime: str, preprocessing: Preprocessing, classes: tuple[str, ...]
+) -> Artifact:
+    """Write a lowered model to ``path``: whole, or not at all."""
+    write_bytes(path, lowered.data)
+    return Artifact(
+        path=path,
+        runtime=runtime,
+        precision=lowered.precision,
+        sha256=hashlib.sha256(lowered.data).hexdigest(),
+        size_bytes=len(lowered.data),
+        lineage=model.lineage,
+        preprocessing=preprocessing,
+        classes=classes,
+        macs=count_macs(model),
+        parameters=parameters(model),
+        quant=lowered.quant,
+        integer_ops=lowered.integer_ops,
+    )
+
+
+def write_float(
+    model: Model, path: Path, data: bytes, *, runtime: str, preprocessing: Preprocessing, classes: tuple[str, ...]
+) -> Artifact:
+    """Write ``data``, a float32 model in the runtime's format, to ``path``: whole, or not at all."""
+    lowered = Lowered(data, "float32")
+    return write_file(model, path, lowered, runtime=runtime, preprocessing=preprocessing, classes=classes)

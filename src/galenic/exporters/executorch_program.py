@@ -1,0 +1,141 @@
+"""A torch module as a float32 ExecuTorch program: exported, lowered to XNNPACK, one row (1, *input_shape) at a time.
+
+A batch of any size would be split into more parts: with it XNNPACK leaves the reshape before the last layer outside.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from itertools import chain
+from typing import Any
+
+import torch
+
+from galenic.record.errors import ModelError
+from galenic.zoo.model import Model, example_inputs
+
+WEIGHTED_OPS = ("aten.convolution.", "aten.linear.", "aten.addmm.", "aten.mm.")
+"""What convolutions and dense layers are in ExecuTorch's own graph."""
+
+
+def to_program(model: Model) -> bytes:
+    """The float32 .pte of a model.
+
+    Raises:
+        ModelError: the module is in training mode, reads token ids, cannot be traced or lowered, has another output than
+            its spec says, or has a convolution or dense layer that XNNPACK does not compute.
+    """
+    if any(part.training for part in model.module.modules()):
+        raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
+    if hasattr(model.module, "vocabulary"):
+        raise _refused(
+            model,
+            "it reads token ids (int64)",
+            "a net for numbers: ExecuTorch text nets are not supported yet",
+            "choose onnxruntime or openvino for it",
+        )
+    try:
+        with _quiet():
+            exported = _exported(model)
+            _check_answer(model, exported)
+            lowered = _lowered(exported)
+            _refuse_left_out(model, lowered.exported_program())
+            return bytes(lowered.to_executorch().buffer)
+    except ModelError:
+        raise
+    except Exception as error:  # the errors of torch.export and ExecuTorch share no base class but Exception
+        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise _refused(
+            model,
+            f"ExecuTorch cannot lower it ({why[:200]})",
+            "a module that torch.export traces, of operations of the core ATen set",
+            "take Python branches on values out of its forward, or choose another runtime",
+        ) from error
+
+
+def _exported(model: Model) -> torch.export.ExportedProgram:
+    # The same weights in another memory layout (channels_last) would give another file.
+    module = copy.deepcopy(model.module).cpu()
+    for tensor in chain(module.parameters(), module.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    example = example_inputs(module, (1, *model.spec.input_shape))
+    # What it cannot trace torch also prints, with local paths; the reason is in the error as well.
+    with torch.no_grad(), redirect_stderr(io.StringIO()):
+        return torch.export.export(module, (example,))
+
+
+def _lowered(exported: torch.export.ExportedProgram) -> Any:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    return to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing below an error is logged or warned of.
+
+    ExecuTorch and torchao log which of their libraries are for other machines, warn of what torch has deprecated, and
+    give the root logger a handler of their own.
+    """
+    handlers, level, disabled = list(logging.root.handlers), logging.root.level, logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+
+
+def _check_answer(model: Model, exported: torch.export.ExportedProgram) -> None:
+    answers = [node.meta["val"] for node in exported.graph.output_node().args[0]]
+    if len(answers) != 1:
+        raise _refused(model, f"it answers {len(answers)} tensors", "one tensor of logits", "wrap it")
+    expected, shape = (1, model.spec.outputs), tuple(answers[0].shape)
+    if answers[0].dtype != torch.float32 or shape != expected:
+        raise _refused(
+            model,
+            f"it answers {str(answers[0].dtype).removeprefix('torch.')} of shape {shape}",
+            f"float32 of shape {expected}",
+            "correct the model's last layer",
+        )
+
+
+def _refuse_left_out(model: Model, lowered: torch.export.ExportedProgram) -> None:
+    """ModelError that names the convolutions and dense layers which are not XNNPACK's: slow reference kernels, if any."""
+    left = [
+        _module_path(node)
+        for module in lowered.graph_module.modules()
+        if isinstance(module, torch.fx.GraphModule)
+        for node in module.graph.nodes
+        if node.op == "call_function" and _op_name(node).startswith(WEIGHTED_OPS)
+    ]
+    if left:
+        raise _refused(
+            model,
+            f"XNNPACK does not compute {', '.join(left[:6])}{' ...' if len(left) > 6 else ''}",
+            "convolutions over one or two dimensions, and dense layers",
+            "choose another runtime for it",
+        )
+
+
+def _op_name(node: torch.fx.Node) -> str:
+    """Such as ``aten.convolution.default``, of torch's own operation where ExecuTorch wraps it."""
+    return str(getattr(node.target, "_op", node.target))
+
+
+def _module_path(node: torch.fx.Node) -> str:
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return str(stack[-1][0]) if stack and stack[-1][0] else node.name
+
+
+def _refused(model: Model, why: str, expected: str, todo: str) -> ModelError:
+    return ModelError(f"{model.spec.architecture} cannot become an ExecuTorch file: {why}", expected, todo)

@@ -1,0 +1,112 @@
+"""ONNX files for OpenVINO: float32, the same bytes as for ONNX Runtime, or INT8 (QDQ) without rounding before activations.
+
+OpenVINO reads ONNX itself. Where Q and DQ stand between a layer and its activation it computes the two apart, so the pair is left
+out; and it makes integers of what stands between Q and DQ as it compiles, so that is where they are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from galenic.exporters.ends import check_ends, write_file, write_float
+from galenic.exporters.exporter import Exporter
+from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
+from galenic.exporters.onnx_int8 import check_rule, lower_int8
+from galenic.exporters.onnx_qdq import release_before_activations
+from galenic.record.artifact import Artifact, IntegerOps
+from galenic.record.preprocessing import Preprocessing
+from galenic.record.quiet import hidden
+from galenic.zoo.model import Model
+
+RUNTIME = "openvino"
+TELEMETRY = "openvino_telemetry"
+INTEGERS = frozenset({"i8", "u8"})
+LAYER_TYPES = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution"})
+
+
+def export(
+    model: Model,
+    path: Path,
+    *,
+    preprocessing: Preprocessing,
+    classes: tuple[str, ...],
+) -> Artifact:
+    """Write ``model`` to ``path`` as one ONNX file: whole, or not at all.
+
+    Args:
+        model: at rest in eval mode; INT8 where it has a QuantSpec.
+        path: of the file; what is there is replaced in one step.
+        preprocessing: travels with the file, and gives inputs of the model's shape.
+        classes: one name per output.
+
+    Raises:
+        ModelError: the model cannot be exported, or its rule cannot be held.
+        StoreError: the file cannot be written; what was there is unchanged.
+    """
+    check_ends(model, preprocessing, classes)
+    graph = to_graph(model)
+    if model.quant is None:
+        data = serialized(graph)
+        return write_float(model, path, data, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+    check_rule(RUNTIME, model.quant.rule)
+    EXPORTER.require()
+    lowered = lower_int8(model, graph, count_integer, release_before_activations)
+    return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+
+
+def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> IntegerOps:
+    """Integer and floating convolutions and dense layers of ``quantized``, made from the float ``graph``, as compiled here.
+
+    ``keep`` are the layers that are meant to stay float; all others are expected to be integer.
+    """
+    layers = [node.name for node in weighted_nodes(graph.graph)]
+    integer = {name for info in compiled_layers(quantized) for name in info if name in layers}
+    floating = tuple(layer for layer in layers if layer not in integer)
+    return IntegerOps(
+        integer=len(layers) - len(floating),
+        floating=len(floating),
+        expected=len(layers) - len(keep),
+        left_float=floating,
+    )
+
+
+def compiled_layers(quantized: bytes) -> list[list[str]]:
+    """The names of the file's nodes in each layer that OpenVINO computes on integers on this machine."""
+    with hidden(TELEMETRY):
+        import openvino
+    core = openvino.Core()
+    model = core.read_model(quantized)
+    model.reshape([1, *(side.get_length() for side in list(model.inputs[0].get_partial_shape())[1:])])
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+    return [_origin(info) for info in map(_info, compiled.get_runtime_model().get_ops()) if _is_integer(info)]
+
+
+def _info(operation: Any) -> Mapping[str, str]:
+    return {key: str(value.value if hasattr(value, "value") else value) for key, value in operation.rt_info.items()}
+
+
+def _is_integer(info: Mapping[str, str]) -> bool:
+    return info.get("layerType") in LAYER_TYPES and info.get("runtimePrecision") in INTEGERS
+
+
+def _origin(info: Mapping[str, str]) -> list[str]:
+    # A layer whose bias is taken apart is called path/WithoutBiases, with more behind it.
+    return [name.split("/WithoutBiases")[0] for name in info.get("originalLayersNames", "").split(",")]
+
+
+EXPORTER = Exporter(
+    runtime=RUNTIME,
+    suffix=".onnx",
+    version=2,
+    summary="one ONNX file, float32 or INT8 (QDQ: uint8 activations, int8 weights per channel)",
+    export=export,
+    check_rule=partial(check_rule, RUNTIME),
+    packages=("torch", "onnx", "onnxruntime", "openvino"),
+    needs=("openvino",),
+    install="pip install 'galenic[openvino]'",
+)

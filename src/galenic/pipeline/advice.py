@@ -1,0 +1,174 @@
+"""What follows from a quantization's numbers, in words: how its file stands beside the float one, and what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from galenic.compress.quantize import METHODS
+from galenic.compress.quantize.mixed_precision import MixedPrecision
+from galenic.record.measurement import Latency
+from galenic.record.quant import LayerSensitivity, Observer
+from galenic.record.quantization import Explanation, QuantizedFile
+from galenic.record.report import Parity
+from galenic.reporting.layers import divergence, divergence_range
+from galenic.reporting.numbers import milliseconds, ratio, size
+from galenic.reporting.words import gain
+
+ALIKE = 0.03
+"""Medians that differ by less of the slower one are called about alike: repeated runs on one host differ by as much."""
+
+FEW_LAYERS = 3
+MOST = 0.5
+"""So few layers are worth keeping float where they make up so much of what all layers lose."""
+
+AGREES = 0.99
+"""A file that decides less often as its simulation does has another fault than rounding."""
+
+SMALL = 1e-3
+"""Nats: decisions hardly change where the whole model loses no more."""
+
+NAMED = 4
+"""Layers that a sentence names."""
+
+
+def comparison_sentences(plain: QuantizedFile, file: QuantizedFile) -> tuple[str, ...]:
+    """Size, speed and quality of a quantized file beside its own float file."""
+    smaller = ratio(plain.size_bytes, file.size_bytes)
+    said = [f"{size(file.size_bytes)} instead of {size(plain.size_bytes)}{f', {smaller} smaller' if smaller else ''}."]
+    said.append(speed_sentence(plain.latency_ms, file.latency_ms))
+    if file.change is not None:
+        said.append(f"AUC beside the float file: {gain(file.change, 'auc')}, n = {file.change.n:,}.")
+    if file.agreement is not None:
+        said.append(agreement_sentence(file.agreement))
+    return tuple(said)
+
+
+def speed_sentence(plain: Latency, file: Latency) -> str:
+    """Whether a file is faster than its own float file, by median latency in one place."""
+    times = f"{milliseconds(file.p50)} instead of {milliseconds(plain.p50)} ({file.where}, {_threads(file.threads)})"
+    if is_slower(plain, file):
+        return f"It is slower than its own float file here: {times}. Only its size speaks for it."
+    if plain.p50 - file.p50 > ALIKE * plain.p50:
+        return f"It is {ratio(plain.p50, file.p50)} as fast as its own float file: {times}."
+    return f"It is about as fast as its own float file: {times}."
+
+
+def is_slower(plain: Latency, file: Latency) -> bool:
+    """Whether a file takes more time than its float file, by more than repeated runs differ."""
+    return file.p50 - plain.p50 > ALIKE * file.p50
+
+
+def agreement_sentence(found: Parity) -> str:
+    """How often a file decides as its simulation does, or whatever it was compared with."""
+    return (
+        f"It decides as {found.against} does in {found.agreement * 100:.1f} % of {found.n:,} validation rows; logits "
+        f"differ by at most {found.max_difference:.2g}."
+    )
+
+
+def worst_layers(layers: Sequence[LayerSensitivity]) -> tuple[str, ...]:
+    """The fewest layers, the worst first, that make up half of what all of them lose alone; none where that takes many."""
+    whole = sum(one.value for one in layers)
+    found, lost = list[str](), 0.0
+    for one in sorted(layers, key=lambda one: -one.value)[:FEW_LAYERS]:
+        found.append(one.layer)
+        lost += one.value
+        if whole > 0 and lost >= MOST * whole and len(found) < len(layers):
+            return tuple(found)
+    return ()
+
+
+def advice(found: Explanation) -> tuple[str, ...]:
+    """What to try next, the most urgent first.
+
+    Args:
+        found: everything that was measured; its own ``advice`` is not looked at.
+    """
+    trains = any(method.name in found.method.split(" + ") for method in METHODS if method.trains)
+    said = [*_refused(found), *_slower(found), *_disagrees(found)]
+    harmful = found.divergence.value > SMALL
+    if harmful:
+        said += [*_few(found), *_observer(found.measured, found.rule.observer)]
+    if harmful and not trains:
+        said += _training(found)
+    return tuple(said) or (
+        f"Nothing is urgent: the whole model is {divergence(found.divergence.value)} nats from the float one, where decisions "
+        f"hardly change. {_smaller(found)}".strip(),
+    )
+
+
+def _refused(found: Explanation) -> list[str]:
+    if not found.refused:
+        return []
+    named = ", ".join(found.refused[:NAMED]) + (" ..." if len(found.refused) > NAMED else "")
+    return [
+        f"{found.runtime} computes {len(found.refused)} layers in float that were to be integer ({named}): keep them "
+        "(keep = [...]), so that nothing is rounded for them in vain, or export for another runtime."
+    ]
+
+
+def _slower(found: Explanation) -> list[str]:
+    if not is_slower(found.float_file.latency_ms, found.file.latency_ms):
+        return []
+    return [
+        "No time is won here: measure another runtime (`galenic runtimes`) and the device itself, or ship the float file "
+        "unless size decides."
+    ]
+
+
+def _disagrees(found: Explanation) -> list[str]:
+    agreement = found.file.agreement
+    if agreement is None or agreement.agreement >= AGREES:
+        return []
+    return [
+        f"The file decides as its simulation in {agreement.agreement * 100:.1f} % of rows only: what is lost is not lost by "
+        "rounding alone, so look at the layers that the runtime refused before anything else."
+    ]
+
+
+def _few(found: Explanation) -> list[str]:
+    kept = found.if_kept
+    if kept is None:
+        return []
+    names = ", ".join(f'"{name}"' for name in kept.layers)
+    before, after = found.divergence.value, kept.divergence.value
+    if after >= before:
+        return [f"Keeping the worst layers float (keep = [{names}]) was measured and does not help."]
+    return [
+        f"A few layers make up most of it. keep = [{names}] takes the divergence from {divergence(before)} to "
+        f"{divergence(after)} nats ({divergence_range(kept.divergence.low, kept.divergence.high)}, measured)."
+    ]
+
+
+def _observer(measured: Mapping[str, float], observer: Observer | None) -> list[str]:
+    known = {name: value for name, value in measured.items() if name in set(Observer)}
+    if observer is None:
+        return []
+    if len(known) < len(Observer):
+        return [f"The observer {observer.value} was given and not chosen: leave it out, and all of them are measured."]
+    farthest = max(known, key=lambda name: known[name])
+    return [
+        f"The observer {observer.value} is the best of {len(known)} on these rows ({divergence(known[observer.value])} nats, "
+        f"{farthest} {divergence(known[farthest])}): another one is no way out."
+    ]
+
+
+def _training(found: Explanation) -> list[str]:
+    aware = next((method.name for method in METHODS if method.trains), None)
+    said = []
+    if aware is not None:
+        why = "" if found.if_kept else "The loss is spread over many layers. "
+        said.append(f"{why}Train with integers in the forward pass ({aware}), with the teacher if there is one.")
+    if found.rule.weight_bits < 8 and found.method != MixedPrecision.name:
+        said.append(f"{MixedPrecision.name} gives the layers that hurt more bits at the same size.")
+    return said
+
+
+def _smaller(found: Explanation) -> str:
+    if found.method == MixedPrecision.name or not found.layers or found.rule.weight_bits < 8:
+        return ""
+    return f"{MixedPrecision.name} can make it smaller: fewer bits for layers that stand them."
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count > 1 else ''}"

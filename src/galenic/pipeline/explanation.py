@@ -1,0 +1,132 @@
+"""``galenic quantize --explain``: which layers hurt, which stayed float and why, and what to try next; all of it measured.
+
+divergence   mean KL divergence (nats) of the simulation from the float model, on the first validation rows
+layers       the same with one layer alone quantized
+if_kept      the same when the method runs again with the worst layers float
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor, fx
+
+from galenic.compress.method import Method
+from galenic.compress.quantize.mixed_precision import MixedPrecision
+from galenic.compress.quantize.sensitivity import (
+    MOST_ROWS,
+    first_rows,
+    mean_interval,
+    measure_layers,
+    whole_divergences,
+)
+from galenic.compress.quantize.static_int8 import task_rows
+from galenic.pipeline.advice import advice, comparison_sentences, worst_layers
+from galenic.pipeline.card import write_card
+from galenic.pipeline.quantization import Walked, both_files, folder_of, walk
+from galenic.pipeline.run_folder import place_file
+from galenic.pipeline.training_stages import run_phase, torch_threads
+from galenic.record.base import Record
+from galenic.record.progress import Progress, silent
+from galenic.record.quant import Arithmetic, LayerSensitivity, Observer, QuantSpec
+from galenic.record.quantization import Explanation, KeptFloat
+from galenic.record.recipe import Recipe
+from galenic.record.report import Metric
+from galenic.store.files import write_text
+from galenic.store.stages import Store
+from galenic.zoo.graph import folded
+from galenic.zoo.model import Model
+
+HALVES = frozenset({Arithmetic.FLOAT16, Arithmetic.BFLOAT16})
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is behind a quantization, and the folder that holds its files and ``explanation.json``."""
+
+    explanation: Explanation
+    folder: Path
+
+
+def explain(recipe: Recipe, store: Store, progress: Progress = silent) -> Explained:
+    """Run the recipe up to its phase that quantizes, and measure what it loses layer by layer.
+
+    Raises:
+        RecipeError: no phase quantizes.
+    """
+    walked = walk(recipe, store, progress)
+    (float_file, file), artifacts = both_files(walked)
+    with torch_threads(walked.setting.threads):
+        _, graph = folded(walked.before)
+        layers = _layers(walked, graph)
+        whole = _whole(walked, graph, walked.made)
+        if_kept = _if_kept(walked, graph, worst_layers(layers))
+    spec, left = _spec(walked.made), file.integer_ops.left_float if file.integer_ops else ()
+    found = Explanation(
+        name=recipe.name,
+        runtime=recipe.runtime,
+        method=walked.phase.name,
+        rule=spec.rule,
+        divergence=whole,
+        layers=layers,
+        kept=spec.stays_float,
+        refused=tuple(name for name in left if name not in spec.stays_float),
+        if_kept=if_kept,
+        measured=spec.measured,
+        float_file=float_file,
+        file=file,
+        sentences=comparison_sentences(float_file, file),
+        notes=spec.notes,
+    )
+    found = found.model_copy(update={"advice": advice(found)})
+    folder = folder_of(walked)
+    for one, artifact in zip((float_file, file), artifacts, strict=True):
+        place_file(artifact.path, folder / one.path)
+        write_card(artifact, folder / one.path)
+    write_text(folder / "explanation.json", found.model_dump_json(indent=2) + "\n")
+    return Explained(found, folder)
+
+
+def _layers(walked: Walked, graph: fx.GraphModule) -> tuple[LayerSensitivity, ...]:
+    """Each layer alone at the bits that it has, the worst first; those that were measured on the way are taken."""
+    spec = _spec(walked.made)
+    known = [one for one in spec.sensitivities if one.chosen]
+    if not known and spec.rule.arithmetic not in HALVES:
+        observer = spec.rule.observer or Observer.MSE
+        rows = task_rows(walked.setting.task)
+        known = list(measure_layers(graph, [spec.rule], rows, observer, walked.setting.progress))
+    chosen = [one.model_copy(update={"chosen": True}) for one in known]
+    return tuple(sorted(chosen, key=lambda one: -one.value))
+
+
+def _whole(walked: Walked, graph: fx.GraphModule, made: Model) -> Metric:
+    task = walked.setting.task
+    rows = first_rows(task_rows(task).validation, MOST_ROWS)
+    found: Float[Tensor, " rows"] = whole_divergences(graph, made, rows, task.kind)
+    value, low, high = mean_interval(found)
+    return Metric(value=value, low=low, high=high, n=len(found))
+
+
+def _if_kept(walked: Walked, graph: fx.GraphModule, names: Sequence[str]) -> KeptFloat | None:
+    """The whole with these layers float: the same method once more. A training is not repeated for it, nor a budget passed."""
+    (method, *others) = walked.phase.methods
+    again = _keeping(method, names)
+    if not names or others or again is None:
+        return None
+    made = run_phase(walked.setting, [again], walked.before)[-1]
+    return KeptFloat(layers=tuple(names), divergence=_whole(walked, graph, made))
+
+
+def _keeping(method: Method, names: Sequence[str]) -> Method | None:
+    if method.trains or isinstance(method, MixedPrecision) or not isinstance(method, Record):
+        return None
+    options = dict(method)
+    return method.model_copy(update={"keep": (*options["keep"], *names)}) if "keep" in options else None
+
+
+def _spec(model: Model) -> QuantSpec:
+    assert model.quant is not None  # the phase has a rule
+    return model.quant

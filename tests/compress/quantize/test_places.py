@@ -1,0 +1,48 @@
+"""Which tensors have a grid of their own."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from galenic.compress.quantize.places import grids, logits, quantized_tensors
+from galenic.zoo.build import build
+from galenic.zoo.graph import folded, traced
+
+
+def test_a_residual_block() -> None:
+    _, graph = folded(build("resnet8", (1, 12, 12), 2))
+    where = grids(graph)
+    assert where["stages.0.0.conv1"] is None, "it is one operation with its ReLU"
+    assert where["stages.0.0.relu1/relu"] == "stages.0.0.relu1/relu"
+    assert where["stages.0.0.conv2"] == "stages.0.0.conv2", "a sum follows it"
+    assert where["stages.0.0/add"] is None
+    pooled = where["head.0/adaptive_avg_pool2d"]
+    assert pooled == where["head.1/flatten"] == "stages.2.0.relu2/relu"
+    assert logits(graph) == "classifier"
+
+
+def test_a_gate_multiplies_grids_of_its_own() -> None:
+    _, graph = folded(build("mobilenet_v3_small", (3, 32, 32), 2))
+    where = grids(graph)
+    gate = "features.1.body.gate"
+    assert where[f"{gate}.pool/adaptive_avg_pool2d"] == "features.1.body.depthwise.activation/relu"
+    assert where[f"{gate}.expand"] == f"{gate}.expand"
+    assert where[f"{gate}.sigmoid/hardsigmoid"] == f"{gate}.sigmoid/hardsigmoid"
+    assert where[f"{gate}/mul"] == f"{gate}/mul"
+
+
+def test_what_only_float_layers_touch_needs_no_grid(as_model) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.last(self.second(self.first(x)))
+            return out
+
+    graph = traced(as_model(Net(), (3,), 2))
+    assert quantized_tensors(graph, ()) == ["input", "first", "second", "last"]
+    assert quantized_tensors(graph, ("first", "second")) == ["second", "last"]
+    assert quantized_tensors(graph, ("last",)) == ["input", "first", "second"]

@@ -1,0 +1,38 @@
+"""A .tflite file of one dense layer whose numbers are known, written with the schema alone."""
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]], np.float32)
+BIAS = np.array([0.5, -0.5], np.float32)
+
+
+def dense(batch: int = 1, weights: np.ndarray = WEIGHTS, kind: int = schema.TensorType.FLOAT32) -> bytes:
+    """``batch`` rows at a time: inputs @ weights.T + BIAS."""
+    classes, features = weights.shape
+    model = schema.ModelT()
+    model.version = 3
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    code.version = 1
+    model.operatorCodes = [code]
+    model.buffers = [schema.BufferT() for _ in range(3)]
+    model.buffers[1].data = np.frombuffer(weights.tobytes(), np.uint8)
+    model.buffers[2].data = np.frombuffer(BIAS[:classes].tobytes(), np.uint8)
+    graph = schema.SubGraphT()
+    graph.tensors = []
+    ends = (("input", [batch, features], 0), ("weights", [classes, features], 1), ("bias", [classes], 2))
+    for name, shape, buffer in (*ends, ("logits", [batch, classes], 0)):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer, tensor.type = name, shape, buffer, kind
+        graph.tensors.append(tensor)
+    operator = schema.OperatorT()
+    operator.inputs, operator.outputs = [0, 1, 2], [3]
+    operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+    operator.builtinOptions = schema.FullyConnectedOptionsT()
+    graph.operators, graph.inputs, graph.outputs = [operator], [0], [3]
+    model.subgraphs = [graph]
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

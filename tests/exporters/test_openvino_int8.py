@@ -1,0 +1,64 @@
+"""INT8 for OpenVINO: the model's points but for those before activations, counted as compiled, and as simulated."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from galenic.compress.quantize.simulate import simulated
+from galenic.exporters.openvino import EXPORTER, export
+from galenic.record.errors import ModelError
+from galenic.record.quant import QuantRule, TensorRole
+from galenic.runtimes.load import open_session
+from galenic.zoo.graph import traced
+
+
+def activated() -> nn.Sequential:
+    """Convolutions with each kind of activation behind them."""
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3),
+        nn.Hardswish(),
+        nn.Conv2d(4, 4, 3),
+        nn.SiLU(),
+        nn.Conv2d(4, 4, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+
+
+def test_the_file_computes_on_integers_what_is_simulated(wrap, integers, ends, rows, tmp_path) -> None:
+    torch.manual_seed(0)
+    shape = (2, 8, 8)
+    model = integers(wrap(activated(), shape, 3), rows(64, shape))
+    artifact = export(model, tmp_path / "model.onnx", **ends(model))
+    ops = artifact.integer_ops
+    assert (ops.integer, ops.floating, ops.expected, ops.left_float) == (4, 0, 4, ())
+    rounded = {node.input[0] for node in onnx.load(artifact.path).graph.node if node.op_type == "QuantizeLinear"}
+    assert not {"0", "2", "3/Sigmoid"} & rounded, "an activation follows"
+    assert {"input", "1/HardSwish", "3/Mul", "5/Relu"} <= rounded
+    used = {point.tensor for point in artifact.quant.points if point.role is not TensorRole.WEIGHT}
+    assert used == {"input", "1/hardswish", "3/silu", "5/relu"}
+    inputs = rows(100, shape, seed=3)
+    answers = open_session(artifact).run(inputs)
+    with torch.no_grad():
+        expected = simulated(traced(model), artifact.quant.points, torch.from_numpy(inputs)).numpy()
+    assert np.median(np.abs(answers - expected)) < 5e-3 * np.abs(expected).max()
+    assert (answers.argmax(1) == expected.argmax(1)).mean() > 0.95
+
+
+def test_what_is_kept_stays_float(wrap, integers, ends, rows, tmp_path) -> None:
+    shape = (2, 8, 8)
+    model = integers(wrap(activated(), shape, 3), rows(16, shape), QuantRule(keep=("2",)))
+    ops = export(model, tmp_path / "model.onnx", **ends(model)).integer_ops
+    assert (ops.integer, ops.expected, ops.left_float) == (3, 3, ("2",))
+
+
+def test_bits_that_it_cannot_compute_are_refused_before_any_work() -> None:
+    EXPORTER.check_rule(QuantRule())
+    with pytest.raises(ModelError, match="with 4-bit activations for openvino"):
+        EXPORTER.check_rule(QuantRule(activation_bits=4))
