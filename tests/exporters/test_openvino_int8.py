@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from galenic.compress.quantize.half import BFloat16, to_half
 from galenic.compress.quantize.simulate import simulated
 from galenic.exporters.openvino import EXPORTER, export
 from galenic.record.errors import ModelError
@@ -62,3 +63,14 @@ def test_bits_that_it_cannot_compute_are_refused_before_any_work() -> None:
     EXPORTER.check_rule(QuantRule())
     with pytest.raises(ModelError, match="with 4-bit activations for openvino"):
         EXPORTER.check_rule(QuantRule(activation_bits=4))
+
+
+def test_bfloat16_is_computed_where_it_is_asked_for(wrap, ends, rows, tmp_path) -> None:
+    shape = (2, 8, 8)
+    model = wrap(activated(), shape, 3)
+    whole = export(model, tmp_path / "float.onnx", **ends(model))
+    half = export(to_half(model, BFloat16().rule), tmp_path / "half.onnx", **ends(model))
+    assert (half.precision, half.sha256) == ("bfloat16", whole.sha256)
+    inputs = rows(20, shape)
+    exact, found = (open_session(one).run(inputs) for one in (whole, half))
+    assert 0 < np.abs(exact - found).max() < 0.05 * np.abs(exact).max()

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from galenic.record.errors import InputError, MissingPackage
+from galenic.record.quant import Arithmetic, QuantRule, QuantSpec
 from galenic.record.report import ProbeOutcome, ProbeResult, Report
 from galenic.reporting.html import render_html
 
@@ -102,7 +103,12 @@ def test_the_verdict_is_the_first_heading(page: Page, passing: Report) -> None:
         "3 train/test",
         "Evidence, not clearance",
         "Rows of the training split",
-        "98.9 % equal decisions",
+        "98.9 % equal decisions with its simulation",
+        "Static, weights 8 bits per channel (some layers 4 bits), activations 8 bits, ranges by mse over 512 calibration",
+        "ranges by min-max over 512 calibration cases",
+        "The 3 layers that hurt less",
+        "mse + bias correction3.1e-05",
+        "2 dead of 16 channels",
     ],
 )
 def test_the_page_says(page: Page, text: str) -> None:
@@ -150,6 +156,31 @@ def test_a_probe_that_warned_is_shown_and_one_that_was_left_out_has_no_numbers(s
     bare = Page(render_html(report.model_copy(update={"probe": short, "notes": ()})))
     assert "Not probed" in bare.words
     assert "Teacher minus student alone" not in bare.words
+
+
+def test_every_layer_is_drawn_with_its_bits_and_read_aloud(page: Page) -> None:
+    labels = [str(a["aria-label"]) for _, a in page.elements if "depthwise" in str(a.get("aria-label"))]
+    assert len(labels) == 15
+    assert labels[0] == (
+        "features.0.block.0.depthwise.conv: 8 bits 5.0e-04 nats (4.0e-04 to 6.0e-04), chosen; 4 bits 0.063 nats (0.050 to 0.076)"
+    )
+    assert labels[-1].endswith("(1.6e-05 to 2.4e-05), chosen")
+    marks = [str(a["class"]) for _, a in page.elements if str(a.get("class")).startswith("bits")]
+    assert (marks.count("bits"), marks.count("bits chosen")) == (15, 15)
+
+
+def test_a_float_file_has_no_quantization_to_show(passing: Report) -> None:
+    plain = tuple(c.model_copy(update={"quant": None}) for c in passing.candidates)
+    page = Page(render_html(passing.model_copy(update={"candidates": plain})))
+    assert "How the file was quantized" not in page.words
+    assert "#quantization" not in {a.get("href") for _, a in page.elements}
+    bare = tuple(
+        c.model_copy(update={"quant": QuantSpec(rule=QuantRule(arithmetic=Arithmetic.DYNAMIC))})
+        for c in passing.candidates
+    )
+    words = Page(render_html(passing.model_copy(update={"candidates": bare}))).words
+    assert "dynamic, weights 8 bits per channel, activations 8 bits, ranges found in each call" in words
+    assert "How the file was quantized" not in words
 
 
 def test_every_class_stands_in_the_matrices(sample: ModuleType) -> None:

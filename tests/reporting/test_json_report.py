@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from galenic.record.errors import ExitCode, InputError
+from galenic.record.quant import Observer
 from galenic.record.report import Metric, Report
 from galenic.reporting.json_report import SCHEMA_PATH, read_report, report_json, report_schema
 
@@ -44,14 +45,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_report(tmp_path / "nowhere.json")
 
 
-@pytest.mark.parametrize("version", [0, 3, "1", None])
+@pytest.mark.parametrize("version", [0, 4, "1", None])
 def test_another_format_version_is_refused_by_its_number(passing: Report, version: object, tmp_path: Path) -> None:
     raw = json.loads(passing.model_dump_json()) | {"format_version": version}
     (tmp_path / "report.json").write_text(json.dumps(raw))
     with pytest.raises(InputError, match=r"format_version") as caught:
         read_report(tmp_path / "report.json")
     assert repr(version) in caught.value.given
-    assert "format_version 1 or 2" in caught.value.expected
+    assert "format_version 1, 2 or 3" in caught.value.expected
 
 
 def test_a_report_of_version_1_which_knows_no_probe_is_still_read(passing: Report, tmp_path: Path) -> None:
@@ -61,6 +62,29 @@ def test_a_report_of_version_1_which_knows_no_probe_is_still_read(passing: Repor
     found = read_report(tmp_path / "report.json")
     assert (found.format_version, found.probe) == (1, None)
     assert found.candidates == passing.candidates
+
+
+def test_a_report_of_version_2_whose_quantization_is_a_rule_is_still_read(passing: Report, tmp_path: Path) -> None:
+    raw = json.loads(passing.model_dump_json()) | {"format_version": 2}
+    for candidate in raw["candidates"]:
+        if candidate["quant"] is not None:
+            kept = (
+                "weight_bits",
+                "activation_bits",
+                "per_channel",
+                "observer",
+                "keep",
+                "calibration_hash",
+                "calibration_rows",
+            )
+            rule = {key: candidate["quant"]["rule"][key] for key in kept}
+            candidate["quant"] = {"rule": rule, "points": [], "stays_float": candidate["quant"]["stays_float"]}
+    (tmp_path / "report.json").write_text(json.dumps(raw))
+    found = read_report(tmp_path / "report.json")
+    assert found.format_version == 2
+    quant = found.candidates[-1].quant
+    assert quant is not None
+    assert (quant.rule.observer, quant.sensitivities, quant.measured) == (Observer.MSE, (), {})
 
 
 def test_a_key_that_does_not_fit_is_named(passing: Report, tmp_path: Path) -> None:

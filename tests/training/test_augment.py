@@ -19,7 +19,7 @@ from galenic.training.augment import (
     table_view,
 )
 
-NEUTRAL = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5]])
+NEUTRAL = torch.tensor([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5]])
 
 
 def image() -> torch.Tensor:
@@ -39,7 +39,7 @@ def test_flips_are_exact(column: int, axis: int) -> None:
 
 def test_gain_and_circular_shift_of_a_signal_by_hand() -> None:
     signal = torch.tensor([[[1.0, 2.0, 3.0, 4.0] * 25]])
-    parameters = torch.tensor([[1.0, 1.0, 0.3, 0, 0, 0, 0]])  # gain 1.10, shift by 6 of 100 samples
+    parameters = torch.tensor([[1.0, 1.0, 0.3, 0, 0, 0]])  # gain 1.10, shift by 6 of 100 samples
     changed = signal_view(signal, parameters)
     noise = changed - 1.1 * signal.roll(6, dims=2)
     assert 0.03 < noise.std() < 0.07
@@ -48,7 +48,7 @@ def test_gain_and_circular_shift_of_a_signal_by_hand() -> None:
 
 def test_noise_is_the_same_for_the_same_numbers_and_differs_otherwise() -> None:
     rows = torch.zeros(2, 50)
-    parameters = torch.tensor([[0.2, 0, 0, 0, 0, 0, 0], [0.7, 0, 0, 0, 0, 0, 0]])
+    parameters = torch.tensor([[0.2, 0, 0, 0, 0, 0], [0.7, 0, 0, 0, 0, 0]])
     first, second = table_view(rows, parameters)
     assert torch.equal(table_view(rows, parameters)[0], first)
     assert not torch.equal(first, second)
@@ -60,6 +60,11 @@ def test_views_cycle_and_are_reproducible() -> None:
     assert views.parameters(1).shape == (5, PARAMETERS)
     np.testing.assert_array_equal(views.parameters(1), views.parameters(1))
     assert not np.array_equal(views.parameters(0), views.parameters(1))
+
+
+def test_a_number_for_the_warp_is_drawn_only_where_there_is_one() -> None:
+    views = Views(Modality.IMAGE, 5, 1, None, True, Flips.BOTH, Spread(warp=0.03))
+    assert views.parameters(0).shape == (5, PARAMETERS + 1)
 
 
 def test_a_view_that_is_not_flipped_has_zeros_there() -> None:
@@ -83,17 +88,19 @@ def test_shifts_without_turning_and_scaling_are_of_whole_pixels() -> None:
     jitter = Spread(rotation_degrees=0, zoom=0, shift=2 / 28)
     expected = torch.zeros(28, 28)
     expected[5, 10] = 1.0
-    moved = image_view(image, torch.tensor([[0, 0, 0.9, 0.9, 1.0, 0.5, 0]]), jitter)
+    moved = image_view(image, torch.tensor([[0, 0, 0.9, 0.9, 1.0, 0.5]]), jitter)
     assert torch.allclose(moved[0, 0], expected, atol=1e-4)
-    almost = image_view(image, torch.tensor([[0, 0, 0.1, 0.1, 0.95, 0.5, 0]]), jitter)
+    almost = image_view(image, torch.tensor([[0, 0, 0.1, 0.1, 0.95, 0.5]]), jitter)
     assert torch.allclose(almost, moved, atol=1e-4), "1.8 pixels are rounded to 2"
 
 
 def test_a_warp_moves_each_point_of_a_ramp_by_its_displacement() -> None:
     """A ramp of 1 a pixel, read d sides away, has 20 d more there; far from the edges, where values are held."""
     ramp = torch.arange(20.0).expand(1, 1, 20, 20)
-    warped = image_view(ramp, NEUTRAL, Spread(rotation_degrees=0, zoom=0, shift=0, warp=0.02))
-    moved = 20 * 0.02 * displacements(NEUTRAL[:, 6], 20, 20)[0, :, :, 0]
+    offset = torch.tensor([0.3])
+    parameters = torch.cat([NEUTRAL, offset[:, None]], dim=1)
+    warped = image_view(ramp, parameters, Spread(rotation_degrees=0, zoom=0, shift=0, warp=0.02))
+    moved = 20 * 0.02 * displacements(offset, 20, 20)[0, :, :, 0]
     assert moved.abs().max() > 0.2
     assert torch.allclose((warped - ramp)[0, 0, :, 2:-2], moved[:, 2:-2], atol=1e-4)
 

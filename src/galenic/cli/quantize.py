@@ -70,8 +70,8 @@ def _show_explanation(found: Explanation) -> None:
         output.print(table)
         if len(found.layers) > SHOWN:
             output.print(Text(f"and {len(found.layers) - SHOWN} more, in explanation.json"))
-    for names, why in ((found.kept, "kept by the recipe"), (found.refused, f"left in float by {found.runtime}")):
-        output.print(Text(f"float, {why}: {', '.join(names) or 'none'}"))
+    for names, why in ((found.kept, "as asked for"), (found.refused, f"since {found.runtime} has no integers for it")):
+        output.print(Text(f"float, {why}: {_some(names)}"))
     for sentence in (*found.sentences, *found.advice, *found.notes):
         output.print(Text(f"• {sentence}"))
 
@@ -92,6 +92,11 @@ def _show_files(files: Sequence[QuantizedFile]) -> None:
         integer = integer_layers(file.integer_ops)
         table.add_row(*map(Text, (file.title, size(file.size_bytes), times, *cells, beside, agreed, integer)))
     output.print(table)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}" if names else "none"
 
 
 def _table(*columns: str) -> Table:

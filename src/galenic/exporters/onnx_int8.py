@@ -74,7 +74,7 @@ def graph_grids(graph: ModelProto, spec: QuantSpec, matched: Mapping[str, str]) 
     return known
 
 
-def check_rule(runtime: str, rule: QuantRule) -> None:
+def check_static(runtime: str, rule: QuantRule) -> None:
     """ModelError where a runtime that reads QDQ cannot compute such a quantization on integers."""
     activation_bits = {rule.activation_bits, *(one.activation_bits for one in rule.layers)} - {None, FLOAT_BITS}
     if rule.arithmetic is not Arithmetic.STATIC or rule.weight_bits > 8 or activation_bits != {8} or rule.group_size:

@@ -5,16 +5,22 @@ The same model gives the same bytes, in any process of one machine with one set 
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from onnx import ModelProto
 
 from galenic.exporters.ends import Lowered, check_ends, write_file
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_coverage import count_integer
+from galenic.exporters.onnx_dense import lower_dense
 from galenic.exporters.onnx_graph import serialized, to_graph
-from galenic.exporters.onnx_int8 import check_rule, lower_int8
+from galenic.exporters.onnx_half import lower_half
+from galenic.exporters.onnx_int8 import check_static, lower_int8
 from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Preprocessing
+from galenic.record.quant import Arithmetic, QuantRule
 from galenic.zoo.model import Model
 
 RUNTIME = "onnxruntime"
@@ -44,17 +50,37 @@ def export(
     if model.quant is None:
         lowered = Lowered(serialized(graph), "float32")
     else:
-        check_rule(RUNTIME, model.quant.rule)
-        lowered = lower_int8(model, graph, count_integer)
+        check_rule(model.quant.rule)
+        lowered = LOWERINGS[model.quant.rule.arithmetic](model, graph)
     return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+
+
+LOWERINGS: Mapping[Arithmetic, Callable[[Model, ModelProto], Lowered]] = {
+    Arithmetic.STATIC: lambda model, graph: lower_int8(model, graph, count_integer),
+    Arithmetic.DYNAMIC: lower_dense,
+    Arithmetic.WEIGHTS: lower_dense,
+    Arithmetic.FLOAT16: lower_half,
+}
+
+
+def check_rule(rule: QuantRule) -> None:
+    """ModelError where ONNX Runtime cannot hold such a quantization on a processor."""
+    if rule.arithmetic is Arithmetic.STATIC:
+        check_static(RUNTIME, rule)
+    elif rule.arithmetic not in LOWERINGS:
+        raise ModelError(
+            given=f"{rule.arithmetic.value} for {RUNTIME}",
+            expected=f"one of {', '.join(LOWERINGS)}: its kernels for processors have no other arithmetic",
+            todo="choose one of these, or openvino for bfloat16",
+        )
 
 
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
     version=2,
-    summary="one ONNX file, float32 or INT8 (QDQ: uint8 activations, int8 weights per channel)",
+    summary="one ONNX file: float32, float16, INT8 (QDQ), or integer weights of dense layers",
     export=export,
-    check_rule=partial(check_rule, RUNTIME),
+    check_rule=check_rule,
     packages=("torch", "onnx", "onnxruntime"),
 )

@@ -6,20 +6,22 @@ out; and it makes integers of what stands between Q and DQ as it compiles, so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
-from galenic.exporters.ends import check_ends, write_file, write_float
+from galenic.exporters.ends import Lowered, check_ends, write_file, write_float
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
-from galenic.exporters.onnx_int8 import check_rule, lower_int8
+from galenic.exporters.onnx_half import lower_half
+from galenic.exporters.onnx_int8 import check_static, lower_int8
 from galenic.exporters.onnx_qdq import release_before_activations
 from galenic.record.artifact import Artifact, IntegerOps
+from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Preprocessing
+from galenic.record.quant import Arithmetic, QuantRule
 from galenic.record.quiet import hidden
 from galenic.zoo.model import Model
 
@@ -53,10 +55,34 @@ def export(
     if model.quant is None:
         data = serialized(graph)
         return write_float(model, path, data, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
-    check_rule(RUNTIME, model.quant.rule)
+    check_rule(model.quant.rule)
     EXPORTER.require()
-    lowered = lower_int8(model, graph, count_integer, release_before_activations)
+    lowered = LOWERINGS[model.quant.rule.arithmetic](model, graph)
     return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+
+
+def check_rule(rule: QuantRule) -> None:
+    """ModelError where OpenVINO cannot hold such a quantization on a processor."""
+    if rule.arithmetic is Arithmetic.STATIC:
+        check_static(RUNTIME, rule)
+    elif rule.arithmetic not in LOWERINGS:
+        raise ModelError(
+            given=f"{rule.arithmetic.value} integers for {RUNTIME}",
+            expected=f"one of {', '.join(LOWERINGS)}",
+            todo="choose one of these, or onnxruntime for integer weights of dense layers",
+        )
+
+
+def lower_bfloat16(model: Model, graph: ModelProto) -> Lowered:
+    """The float file, which a Session computes in bfloat16 as its precision says."""
+    return Lowered(serialized(graph), "bfloat16", model.quant, IntegerOps(integer=0, floating=0, expected=0))
+
+
+LOWERINGS: Mapping[Arithmetic, Callable[[Model, ModelProto], Lowered]] = {
+    Arithmetic.STATIC: lambda model, graph: lower_int8(model, graph, count_integer, release_before_activations),
+    Arithmetic.FLOAT16: lower_half,
+    Arithmetic.BFLOAT16: lower_bfloat16,
+}
 
 
 def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> IntegerOps:
@@ -103,9 +129,9 @@ EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
     version=2,
-    summary="one ONNX file, float32 or INT8 (QDQ: uint8 activations, int8 weights per channel)",
+    summary="one ONNX file: float32, float16, bfloat16 arithmetic, or INT8 (QDQ)",
     export=export,
-    check_rule=partial(check_rule, RUNTIME),
+    check_rule=check_rule,
     packages=("torch", "onnx", "onnxruntime", "openvino"),
     needs=("openvino",),
     install="pip install 'galenic[openvino]'",

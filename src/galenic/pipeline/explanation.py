@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, fx
 
@@ -23,21 +24,26 @@ from galenic.compress.quantize.sensitivity import (
     measure_layers,
     whole_divergences,
 )
+from galenic.compress.quantize.simulate import divergence
 from galenic.compress.quantize.static_int8 import task_rows
 from galenic.pipeline.advice import advice, comparison_sentences, worst_layers
 from galenic.pipeline.card import write_card
+from galenic.pipeline.file_stages import predict_stage
 from galenic.pipeline.quantization import Walked, both_files, folder_of, walk
 from galenic.pipeline.run_folder import place_file
+from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import run_phase, torch_threads
+from galenic.record.artifact import Artifact
 from galenic.record.base import Record
 from galenic.record.progress import Progress, silent
 from galenic.record.quant import Arithmetic, LayerSensitivity, Observer, QuantSpec
 from galenic.record.quantization import Explanation, KeptFloat
 from galenic.record.recipe import Recipe
 from galenic.record.report import Metric
+from galenic.record.task import SplitName
 from galenic.store.files import write_text
 from galenic.store.stages import Store
-from galenic.zoo.graph import folded
+from galenic.zoo.graph import folded, traced
 from galenic.zoo.model import Model
 
 HALVES = frozenset({Arithmetic.FLOAT16, Arithmetic.BFLOAT16})
@@ -59,12 +65,14 @@ def explain(recipe: Recipe, store: Store, progress: Progress = silent) -> Explai
     """
     walked = walk(recipe, store, progress)
     (float_file, file), artifacts = both_files(walked)
-    with torch_threads(walked.setting.threads):
-        _, graph = folded(walked.before)
-        layers = _layers(walked, graph)
-        whole = _whole(walked, graph, walked.made)
-        if_kept = _if_kept(walked, graph, worst_layers(layers))
     spec, left = _spec(walked.made), file.integer_ops.left_float if file.integer_ops else ()
+    with torch_threads(walked.setting.threads):
+        static = spec.rule.arithmetic is Arithmetic.STATIC
+        graph = folded(walked.before)[1] if static else traced(walked.before)
+        layers = _layers(walked, graph)
+        half = spec.rule.arithmetic in HALVES
+        whole = _between_files(walked.setting, *artifacts) if half else _whole(walked, graph, walked.made)
+        if_kept = _if_kept(walked, graph, worst_layers(layers))
     found = Explanation(
         name=recipe.name,
         runtime=recipe.runtime,
@@ -96,8 +104,9 @@ def _layers(walked: Walked, graph: fx.GraphModule) -> tuple[LayerSensitivity, ..
     known = [one for one in spec.sensitivities if one.chosen]
     if not known and spec.rule.arithmetic not in HALVES:
         observer = spec.rule.observer or Observer.MSE
+        rule = spec.rule.model_copy(update={"keep": (*spec.rule.keep, *spec.stays_float)})
         rows = task_rows(walked.setting.task)
-        known = list(measure_layers(graph, [spec.rule], rows, observer, walked.setting.progress))
+        known = list(measure_layers(graph, [rule], rows, observer, walked.setting.progress))
     chosen = [one.model_copy(update={"chosen": True}) for one in known]
     return tuple(sorted(chosen, key=lambda one: -one.value))
 
@@ -105,7 +114,16 @@ def _layers(walked: Walked, graph: fx.GraphModule) -> tuple[LayerSensitivity, ..
 def _whole(walked: Walked, graph: fx.GraphModule, made: Model) -> Metric:
     task = walked.setting.task
     rows = first_rows(task_rows(task).validation, MOST_ROWS)
-    found: Float[Tensor, " rows"] = whole_divergences(graph, made, rows, task.kind)
+    return _mean(whole_divergences(graph, traced(made), _spec(made).points, rows, task.kind))
+
+
+def _between_files(setting: Setting, plain: Artifact, file: Artifact) -> Metric:
+    """What two files say: numbers of 16 bits are the runtime's own matter and have no simulation."""
+    ours, theirs = (predict_stage(setting, one, SplitName.VALIDATION).logits for one in (plain, file))
+    return _mean(divergence(torch.from_numpy(ours), torch.from_numpy(theirs), setting.task.kind)[:MOST_ROWS])
+
+
+def _mean(found: Float[Tensor, " rows"]) -> Metric:
     value, low, high = mean_interval(found)
     return Metric(value=value, low=low, high=high, n=len(found))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from galenic.record.base import Record
 
@@ -48,6 +49,10 @@ class Rows(StrEnum):
     BOTH = "both"
 
 
+IDLE: dict[str, object] = {"warp": 0.0}
+"""Options, and the value at which they do nothing."""
+
+
 class TrainingConfig(Record):
     """One training: AdamW, a linear warm-up and a cosine to zero, EMA of the weights, augmentation.
 
@@ -88,3 +93,9 @@ class TrainingConfig(Record):
     rows: Rows = Rows.TRAIN
     precision: Precision = Precision.AUTO
     memory_format: MemoryFormat = MemoryFormat.AUTO
+
+    @model_serializer(mode="wrap")
+    def _without_idle_options(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An option that changes nothing where it is off is not in the record then, so that it renames no finished stage."""
+        values: dict[str, Any] = dump(self)
+        return {key: value for key, value in values.items() if key not in IDLE or value != IDLE[key]}

@@ -129,7 +129,8 @@ def quantization_phrase(rule: QuantRule) -> str:
     several = " or ".join(bits_phrase(one) for one in sorted(bits, reverse=True))
     own = f" (some layers {several})" if several else ""
     per = f"in groups of {rule.group_size}" if rule.group_size else "per channel" if rule.per_channel else "per tensor"
-    return f"{rule.arithmetic.value}, weights {bits_phrase(rule.weight_bits)} {per}{own}, {_activations(rule)}"
+    kind = "weights only" if rule.arithmetic is Arithmetic.WEIGHTS else rule.arithmetic.value
+    return f"{kind}, weights {bits_phrase(rule.weight_bits)} {per}{own}, {_activations(rule)}"
 
 
 def _activations(rule: QuantRule) -> str:

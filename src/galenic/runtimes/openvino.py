@@ -27,6 +27,8 @@ FLOAT = np.dtype(np.float32)
 TENSOR_TYPES = {FLOAT: "f32", np.dtype(np.int64): "i64"}
 TELEMETRY = "openvino_telemetry"
 PRECISION = "INFERENCE_PRECISION_HINT"
+ARITHMETIC = {"bfloat16": "bf16"}
+"""What a file's precision asks of the processor, where it is not float32."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,17 @@ def load(artifact: Artifact, *, threads: int = 1) -> OpenvinoSession:
     except Exception as error:  # its errors share no base class but Exception
         raise check.damaged(artifact, READER, error) from error
     batch = _fixed_batch(artifact, model)
+    wanted = ARITHMETIC.get(artifact.precision, "f32")
     try:
         # A graph for any number of rows takes several times as long as one for a fixed number.
         model.reshape([batch, *artifact.preprocessing.input_shape])
-        compiled = core.compile_model(model, DEVICE, _options(threads))
+        compiled = core.compile_model(model, DEVICE, _options(threads, wanted))
     except Exception as error:
         raise check.damaged(artifact, READER, error) from error
-    if compiled.get_property(PRECISION).to_string() != "f32":
+    if compiled.get_property(PRECISION).to_string() != wanted:
         raise ModelError(
             given=f"OpenVINO computes {artifact.path} in {compiled.get_property(PRECISION).to_string()}",
-            expected="f32, which was asked for",
+            expected=f"{wanted}, which was asked for",
             todo="choose another runtime on this processor",
         )
     place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads)
@@ -109,19 +112,19 @@ RUNTIME = Runtime(
     suffixes=(".onnx",),
     package="openvino",
     install="pip install 'galenic[openvino]'",
-    summary="OpenVINO on the processor, reading ONNX, float32 and INT8 (QDQ)",
+    summary="OpenVINO on the processor, reading ONNX, float32, bfloat16, float16 files and INT8 (QDQ)",
     load=load,
     importing=import_openvino,
 )
 
 
-def _options(threads: int) -> dict[str, Any]:
+def _options(threads: int, arithmetic: str) -> dict[str, Any]:
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
         # Left to itself it computes in bfloat16 where the processor has it.
-        PRECISION: "f32",
+        PRECISION: arithmetic,
         # Left to itself it quantizes the inputs of dense layers whose weights are stored as integers.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
     }

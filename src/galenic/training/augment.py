@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from galenic.record.preprocessing import Modality
 from galenic.record.training import Flips
 
-VERSION = 2
+VERSION = 1
 
-PARAMETERS = 7
-"""Uniform numbers in [0, 1) drawn for each (row, view)."""
+PARAMETERS = 6
+"""Uniform numbers in [0, 1) drawn for each (row, view); one more where images are warped."""
 
 WARP_POINTS = 6
 """The displacements of an elastic warp are drawn at this many points along each side, and bicubic between them."""
@@ -38,9 +38,9 @@ BANK_SIZE = 1 << 20
 
 
 @lru_cache(maxsize=4)
-def view_parameters(seed: int, view: int, rows: int) -> Float[np.ndarray, "rows 7"]:
+def view_parameters(seed: int, view: int, rows: int, columns: int = PARAMETERS) -> Float[np.ndarray, "rows columns"]:
     """The numbers of one view of every row, float32 in [0, 1); read-only, since it is kept."""
-    numbers = np.random.default_rng([seed, view]).random((rows, PARAMETERS), dtype=np.float32)
+    numbers = np.random.default_rng([seed, view]).random((rows, columns), dtype=np.float32)
     numbers.flags.writeable = False
     return numbers
 
@@ -59,10 +59,10 @@ DEFAULT_SPREAD = Spread()
 
 
 def image_view(
-    images: Float[Tensor, "b c h w"], parameters: Float[Tensor, "b 7"], spread: Spread = DEFAULT_SPREAD
+    images: Float[Tensor, "b c h w"], parameters: Float[Tensor, "b columns"], spread: Spread = DEFAULT_SPREAD
 ) -> Float[Tensor, "b c h w"]:
     """Flip, rotate, scale, shift and warp each image by its own parameters; shifts alone are of whole pixels."""
-    flip_x, flip_y, turn, zoom, right, down, warp = parameters.unbind(1)
+    flip_x, flip_y, turn, zoom, right, down = parameters[:, :PARAMETERS].unbind(1)
     angle = (turn * 2 - 1) * math.radians(spread.rotation_degrees)
     scale = 1 + (zoom * 2 - 1) * spread.zoom
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
@@ -75,7 +75,7 @@ def image_view(
     second = torch.stack([sin * sign_x, cos * sign_y, shift_y], dim=1)
     grid = F.affine_grid(torch.stack([first, second], dim=1), list(images.shape), align_corners=False)
     if spread.warp:
-        grid = grid + 2 * spread.warp * displacements(warp, images.shape[2], images.shape[3])
+        grid = grid + 2 * spread.warp * displacements(parameters[:, PARAMETERS], images.shape[2], images.shape[3])
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -87,7 +87,7 @@ def displacements(offsets: Float[Tensor, " b"], height: int, width: int) -> Floa
 
 
 def signal_view(
-    signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 7"], _spread: Spread = DEFAULT_SPREAD
+    signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"], _spread: Spread = DEFAULT_SPREAD
 ) -> Float[Tensor, "b c t"]:
     """Scale, shift in time and add noise to each signal by its own parameters."""
     batch, channels, time = signals.shape
@@ -99,7 +99,7 @@ def signal_view(
 
 
 def table_view(
-    rows: Float[Tensor, "b f"], parameters: Float[Tensor, "b 7"], _spread: Spread = DEFAULT_SPREAD
+    rows: Float[Tensor, "b f"], parameters: Float[Tensor, "b 6"], _spread: Spread = DEFAULT_SPREAD
 ) -> Float[Tensor, "b f"]:
     """Add a little noise to each feature (features are standardised)."""
     return rows + TABLE_NOISE * _noise(parameters[:, 0], rows.shape[1])
@@ -137,9 +137,10 @@ class Views:
             return 0
         return epoch if self.count is None else epoch % self.count
 
-    def parameters(self, view: int) -> Float[np.ndarray, "rows 7"]:
+    def parameters(self, view: int) -> Float[np.ndarray, "rows columns"]:
         """The numbers of this view for every row."""
-        parameters = view_parameters(self.seed, view, self.rows).copy()
+        columns = PARAMETERS + 1 if self.spread.warp else PARAMETERS
+        parameters = view_parameters(self.seed, view, self.rows, columns).copy()
         if self.modality is Modality.IMAGE:
             parameters[:, NOT_FLIPPED[self.flips]] = 0.0
         return parameters

@@ -159,6 +159,6 @@ def test_the_whole_is_the_divergence_of_the_simulation(branches: Model, batches)
     rows = Rows(batches(40, (2, 5, 5)), batches(30, (2, 5, 5), 1))
     made = quantize_static(branches, QuantRule(weight_bits=5), rows, Choices(Observer.MSE, False, False))
     assert made.quant is not None
-    _, graph = folded(branches)
-    found = whole_divergences(graph, made, rows.validation, TaskKind.SINGLE_LABEL)
+    graph = traced(branches)
+    found = whole_divergences(graph, traced(made), made.quant.points, rows.validation, TaskKind.SINGLE_LABEL)
     assert float(found.mean()) == pytest.approx(made.quant.measured["mse"], rel=1e-6)

@@ -18,9 +18,10 @@ from enum import StrEnum
 from functools import partial
 from typing import ClassVar
 
+from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from torch import fx
+from torch import Tensor, fx
 
 from galenic.compress.method import Bench, TeacherNeed
 from galenic.compress.quantize.allocation import Option, allocate
@@ -43,7 +44,7 @@ from galenic.record.quant import (
     QuantSpec,
     matches,
 )
-from galenic.zoo.graph import folded, layers
+from galenic.zoo.graph import bound, folded, layers
 from galenic.zoo.model import Model
 
 Cost = Callable[[Model], Measurement]
@@ -201,8 +202,12 @@ def _within_size(those: Layers, rows: Rows, wanted: Wanted, quantize: Quantize) 
     if alike is None:
         return made
     uniform = quantize(rule.model_copy(update={"weight_bits": alike}))
-    mixed, same = (whole_divergences(graph, one, rows.validation, rows.kind) for one in (made, uniform))
-    return uniform if is_better(same, mixed) else made
+    return uniform if is_better(_whole(graph, uniform, rows), _whole(graph, made, rows)) else made
+
+
+def _whole(graph: fx.GraphModule, made: Model, rows: Rows) -> Float[Tensor, " rows"]:
+    assert made.quant is not None
+    return whole_divergences(graph, bound(graph, made), made.quant.points, rows.validation, rows.kind)
 
 
 def _within_latency(model: Model, those: Layers, wanted: Wanted, quantize: Quantize) -> Model:

@@ -25,8 +25,7 @@ from galenic.compress.quantize.weights import outputs_first, scales_of, weight_p
 from galenic.record.progress import Progress, silent
 from galenic.record.quant import FLOAT_BITS, Arithmetic, LayerSensitivity, Observer, QuantPoint, QuantRule, TensorRole
 from galenic.record.task import TaskKind
-from galenic.zoo.graph import NAME, answer, bound, graph_tensor, layers
-from galenic.zoo.model import Model
+from galenic.zoo.graph import NAME, answer, graph_tensor, layers
 
 MOST_ROWS = 256
 """Rows of the validation split that sensitivities are measured on, the first ones."""
@@ -116,12 +115,18 @@ def divergences(
 
 
 def whole_divergences(
-    graph: fx.GraphModule, quantized: Model, batches: Batches, kind: TaskKind
+    graph: fx.GraphModule, own: fx.GraphModule, points: Sequence[QuantPoint], batches: Batches, kind: TaskKind
 ) -> Float[Tensor, " rows"]:
-    """The divergence of a quantized model's simulation from the float model that ``graph`` is of, row by row."""
-    assert quantized.quant is not None
-    own = bound(graph, quantized)
-    simulated = answers(own, batches, quantized.quant.points, without=(logits(own),))
+    """The divergence of a whole simulation from the float model, row by row.
+
+    Args:
+        graph: of the float model.
+        own: of the quantized one, whose weights are on their grids.
+        points: of its activations; the logits stay float whatever they say.
+        batches: of rows.
+        kind: what the logits are.
+    """
+    simulated = answers(own, batches, points, without=(logits(own),))
     return divergence(answers(graph, batches), simulated, kind)
 
 

@@ -1,0 +1,81 @@
+"""Half precision: 16-bit floats instead of 32-bit ones; nothing is rounded to a grid and nothing is calibrated.
+
+    float16     1 sign, 5 exponent, 10 mantissa bits: numbers up to 65,504
+    bfloat16    1 sign, 8 exponent, 7 mantissa bits: float32's range
+The file is half as large. Whether it is faster is the processor's matter; many compute float16 as float32, and a report says
+which was faster here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import torch
+
+from galenic.compress.method import Bench, TeacherNeed
+from galenic.compress.quantize.static import already_quantized
+from galenic.record.base import Record
+from galenic.record.errors import ModelError
+from galenic.record.quant import Arithmetic, QuantRule, QuantSpec
+from galenic.zoo.model import Model, weights_hash
+
+HALF_BITS = 16
+LARGEST_FLOAT16 = float(torch.finfo(torch.float16).max)
+
+
+def to_half(model: Model, rule: QuantRule) -> Model:
+    """The same model with a rule for the exporter.
+
+    Raises:
+        ModelError: it is quantized already, or a weight is too large for float16.
+    """
+    if model.quant is not None:
+        raise already_quantized(model)
+    if rule.arithmetic is Arithmetic.FLOAT16:
+        for name, tensor in model.module.state_dict().items():
+            if tensor.is_floating_point() and tensor.numel() and float(tensor.abs().max()) > LARGEST_FLOAT16:
+                raise ModelError(
+                    given=f"{name} with values up to {float(tensor.abs().max()):.3g}, in float16",
+                    expected=f"numbers up to {LARGEST_FLOAT16:g}",
+                    todo="choose bfloat16, which has the range of float32",
+                )
+    return replace(model, quant=QuantSpec(rule=rule, weights_hash=weights_hash(model)))
+
+
+class Float16(Record):
+    """Weights and arithmetic in float16."""
+
+    name: ClassVar[str] = "float16"
+    version: ClassVar[int] = 1
+    trains: ClassVar[bool] = False
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
+
+    @property
+    def rule(self) -> QuantRule:
+        """16 bits for everything."""
+        return QuantRule(arithmetic=Arithmetic.FLOAT16, weight_bits=HALF_BITS, activation_bits=HALF_BITS)
+
+    def apply(self, model: Model, bench: Bench) -> list[Model]:
+        """The same module with a rule for the exporter."""
+        del bench
+        return [replace(to_half(model, self.rule), lineage=(*model.lineage, self.name))]
+
+
+class BFloat16(Record):
+    """Weights and arithmetic in bfloat16."""
+
+    name: ClassVar[str] = "bfloat16"
+    version: ClassVar[int] = 1
+    trains: ClassVar[bool] = False
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
+
+    @property
+    def rule(self) -> QuantRule:
+        """16 bits for everything."""
+        return QuantRule(arithmetic=Arithmetic.BFLOAT16, weight_bits=HALF_BITS, activation_bits=HALF_BITS)
+
+    def apply(self, model: Model, bench: Bench) -> list[Model]:
+        """The same module with a rule for the exporter."""
+        del bench
+        return [replace(to_half(model, self.rule), lineage=(*model.lineage, self.name))]
