@@ -31,7 +31,7 @@ def galenic(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 
 def test_help_names_every_verb() -> None:
     shown = CliRunner().invoke(cli.app, ["--help"]).output
-    for verb in ("compress", "distill", "demo", "report", "doctor", *lists.COMMANDS):
+    for verb in ("compress", "distill", "quantize", "demo", "report", "doctor", *lists.COMMANDS):
         assert verb in shown
 
 

@@ -51,7 +51,7 @@ method = "static_int8"
 observer = "mse"
 correct_bias = false
 equalise = false
-layers = [{ layer = "layers.0", weight_bits = 2 }]
+layers = [{ layer = "features.0", weight_bits = 2 }]
 """
 AFTER = '[[phase]]\nmethod = "supervised"\n[phase.training]\n'
 
@@ -70,6 +70,7 @@ def explained(store: Store) -> Explained:
     return explain(recipe(ROUGH), store)
 
 
+@pytest.mark.slow
 def test_the_file_is_set_beside_its_own_float_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[SplitName] = []
     predict = file_stages.predict
@@ -92,29 +93,32 @@ def test_the_file_is_set_beside_its_own_float_file(store: Store, monkeypatch: py
     assert len(result.sentences) == 4
 
 
+@pytest.mark.slow
 def test_nothing_is_done_twice(store: Store, explained: Explained) -> None:
     stages = sorted(path.name for path in (store.root / "stages").iterdir())
     explain(recipe(ROUGH), store)
     assert sorted(path.name for path in (store.root / "stages").iterdir()) == stages
 
 
+@pytest.mark.slow
 def test_the_worst_layer_is_found_and_keeping_it_is_measured(explained: Explained, store: Store) -> None:
     found = Explanation.model_validate_json((explained.folder / "explanation.json").read_text())
     assert found == explained.explanation
-    assert [one.layer for one in found.layers][0] == "layers.0", "the layer with two bits"
+    assert found.layers[0].layer == "features.0", "the layer with two bits"
     assert [one.weight_bits for one in found.layers] == [2, *[8] * (len(found.layers) - 1)]
     assert [one.value for one in found.layers] == sorted((one.value for one in found.layers), reverse=True)
     assert found.if_kept is not None
-    assert found.if_kept.layers == ("layers.0",)
+    assert found.if_kept.layers == ("features.0",)
     assert found.if_kept.divergence.value < 0.2 * found.divergence.value
     assert (found.kept, found.refused) == ((), ())
-    assert any('keep = ["layers.0"]' in sentence for sentence in found.advice)
-    kept = ROUGH + 'keep = ["layers.0"]\n'
+    assert any('keep = ["features.0"]' in sentence for sentence in found.advice)
+    kept = ROUGH + 'keep = ["features.0"]\n'
     with_it = explain(recipe(kept), store).explanation
     assert with_it.divergence == found.if_kept.divergence, "what was said is what comes of it"
-    assert with_it.kept == ("layers.0",)
+    assert with_it.kept == ("features.0",)
 
 
+@pytest.mark.slow
 def test_the_whole_is_what_the_file_itself_loses(explained: Explained, store: Store) -> None:
     found = explained.explanation
     logits = {}
@@ -126,6 +130,7 @@ def test_the_whole_is_what_the_file_itself_loses(explained: Explained, store: St
     assert found.divergence.value == pytest.approx(whole, rel=0.05)
 
 
+@pytest.mark.slow
 def test_what_mixed_precision_measured_is_not_measured_again(store: Store) -> None:
     mixed = """
 [[phase]]
@@ -154,6 +159,7 @@ def test_phases_behind_the_quantization_are_left_out_and_one_has_to_quantize() -
         up_to_quantization(make_plan(recipe(AFTER)))
 
 
+@pytest.mark.slow
 def test_a_reference_that_nothing_needs_is_not_trained(store: Store, tmp_path: Path) -> None:
     student = '[student]\nmodel = "mlp"\noptions = { hidden = [4] }\n'
     phase = f"[[phase]]\nmethod = 'supervised'\n[phase.training]\nepochs = 1\nlearning_rate = 1e-2\n{EXACT}"
@@ -175,6 +181,7 @@ def test_a_latency_is_that_of_the_models_file(task, tmp_path: Path) -> None:
     assert cost(model) == first, "it is measured once"
 
 
+@pytest.mark.slow
 def test_a_model_made_to_a_latency_is_another_stage_where_it_is_measured_otherwise(task, tmp_path: Path) -> None:
     setting = Setting(task, Store(tmp_path), threads=1)
     model = build("mlp", (1, 12, 12), 2, options={"hidden": [4]})

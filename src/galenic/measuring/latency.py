@@ -32,7 +32,7 @@ def measure_latency(
             f"{runs} runs on {len(raw_rows)} rows", "at least one run and one row", "set measure.runs to 20 or more"
         )
     singles = [np.ascontiguousarray(raw_rows[row : row + 1]) for row in range(len(raw_rows))]
-    with _no_collection():
+    with quiet_collector():
         for turn in range(warmup):
             time_one(session, singles[turn % len(singles)], kind)
         parts_ns = np.array([time_one(session, singles[turn % len(singles)], kind) for turn in range(runs)])
@@ -72,7 +72,8 @@ def nearest_rank(values: np.ndarray, percentiles: tuple[float, ...]) -> np.ndarr
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def quiet_collector() -> Iterator[None]:
+    """Python's garbage collector is off meanwhile: it would fall on one answer of many."""
     gc.collect()
     was_on = gc.isenabled()
     gc.disable()

@@ -53,3 +53,12 @@ class Breakdown(Record):
     preprocessing: float
     inference: float
     postprocessing: float
+
+
+class Ratio(Record):
+    """How many times faster one file is than another, timed in turn; the median of ``rounds`` and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    rounds: int

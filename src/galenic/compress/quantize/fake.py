@@ -134,6 +134,7 @@ class LearnedRange(nn.Module):
         self.bits = bits
         low, high = -grid.zero_point * grid.scale, (2**bits - 1 - grid.zero_point) * grid.scale
         ends = torch.tensor([low, high], dtype=torch.float32)
+        self.signs: Tensor
         self.register_buffer("signs", ends.sign())
         self.log_ends = nn.Parameter(torch.where(ends == 0, torch.ones_like(ends), ends.abs()).log())
 
@@ -145,8 +146,12 @@ class LearnedRange(nn.Module):
     @property
     def grid(self) -> Grid:
         """The grid of the range as it is now."""
-        low, high = self().tolist()
-        return affine_grid(low, high, self.bits)
+        return _grid(self(), self.bits)
+
+
+def _grid(ends: Float[Tensor, "2"], bits: int) -> Grid:
+    low, high = ends.tolist()
+    return affine_grid(low, high, bits)
 
 
 class LearnedWeightGrid(nn.Module):
@@ -173,7 +178,7 @@ class LearnedWeightGrid(nn.Module):
         if self.training:
             rounded = round_with_scales(turned, self.log_scales, self.bits)
         else:
-            step = None if ends is None else affine_grid(*ends.tolist(), self.input_bits).scale
+            step = None if ends is None else _grid(ends, self.input_bits).scale
             scales = self.scales(weight, bias, step)
             rounded = round_weight(turned, scales, self.bits)
             bias = bias if bias is None or step is None else round_bias(bias, step, scales)

@@ -2,9 +2,9 @@
 arXiv:1902.08153; Bhalgat et al. 2020, arXiv:2004.09576).
 
     fold batch norm -> calibrate -> train the graph that rounds (``aware_graph``, ``fake``) -> weights on their grids, QuantSpec
-The forward pass of the training is the simulation, so the finished model answers as the trained graph did. Batch norms are folded, or
-keep their statistics where they cannot be; dropout and stochastic depth are left out, since the graph is that of evaluation: an
-already trained net is what to start from. Labels, teachers and features are learned as in any other training, in one phase.
+The forward pass of the training is the simulation, so the finished model answers as the trained graph did. Batch norms are
+folded, or keep their statistics where they cannot be; dropout and stochastic depth are left out, since the graph is that of
+evaluation. So a trained net is what to start from. Labels, teachers and features are learned as in any training, in one phase.
 Under bfloat16 rounding is in float32, but layers compute on eight significant bits: float32 is meant for the last epochs.
 """
 
@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import fx
+from torch import fx, nn
 
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
 from galenic.compress.quantize.aware_graph import aware, learned_points
@@ -43,7 +43,7 @@ from galenic.zoo.graph import folded
 from galenic.zoo.model import Model, weights_hash
 
 
-def freeze_grids(graph: fx.GraphModule, frozen: bool) -> None:
+def freeze_grids(graph: nn.Module, frozen: bool) -> None:
     """Whether the ranges and scales of a graph that rounds stay as they are."""
     for module in graph.modules():
         if isinstance(module, LearnedRange | LearnedWeightGrid):

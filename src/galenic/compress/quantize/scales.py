@@ -2,9 +2,9 @@
 
     scale = argmin over s of sum (w - s clip(round(w / s), -q, q))^2        q = 2^(bits - 1) - 1
 per channel or group, among s = a max|w| / q with a from 1 down to ``NARROWEST_SHARE`` (Banner et al., NeurIPS 2019,
-arXiv:1810.05723, who solve it for Laplace and normal weights; here it is searched). With 4 bits a step is an eighth of the range, so
-a lonely large weight is better clipped. Since a <= 1, some weight always reaches +-q: who takes the rounded weights' largest
-for the scale finds the same one again.
+arXiv:1810.05723, who solve it for Laplace and normal weights; here it is searched). With 4 bits a step is a seventh of the
+largest weight, and a lonely large one is better clipped. Since a <= 1, some weight always reaches +-q: who takes the largest
+of the rounded weights for the scale finds the same one again.
 """
 
 from __future__ import annotations

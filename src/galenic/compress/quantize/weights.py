@@ -45,7 +45,7 @@ def kept_layers(graph: fx.GraphModule, rule: QuantRule) -> tuple[str, ...]:
 
 
 def with_end_bits(rule: QuantRule, graph: fx.GraphModule, bits: int) -> QuantRule:
-    """The rule with so many bits for the weights of the first and the last layer, where it has fewer for all; its own layers count."""
+    """The rule with so many weight bits for the first and the last layer, where it has fewer for all; its own layers count."""
     names = list(layers(graph))
     ends = dict.fromkeys((*names[:1], *names[-1:])) if rule.weight_bits < bits else ()
     more = (LayerRule(layer=name, weight_bits=bits) for name in ends)
