@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from galenic.pipeline.advice import advice, comparison_sentences, is_slower, speed_sentence, worst_layers
-from galenic.record.measurement import Latency
+from galenic.record.measurement import Latency, Ratio
 from galenic.record.quant import LayerSensitivity, Observer, QuantRule
 from galenic.record.quantization import Explanation, KeptFloat, QuantizedFile
 from galenic.record.report import Metric, Parity
@@ -13,8 +13,8 @@ from galenic.record.report import Metric, Parity
 ALL_OBSERVERS = {one.value: 0.02 * (number + 1) for number, one in enumerate(Observer)}
 
 
-def latency(p50: float) -> Latency:
-    return Latency(p50=p50, p90=p50, p99=p50, runs=100, threads=1, where="a bench")
+def times(value: float, half: float = 0.02) -> Ratio:
+    return Ratio(value=value, low=value - half, high=value + half, rounds=25)
 
 
 def layer(name: str, value: float) -> LayerSensitivity:
@@ -23,7 +23,9 @@ def layer(name: str, value: float) -> LayerSensitivity:
     )
 
 
-def file(name: str, size_bytes: int, p50: float, agreement: float | None = None) -> QuantizedFile:
+def file(
+    name: str, size_bytes: int, p50: float, agreement: float | None = None, speedup: Ratio | None = None
+) -> QuantizedFile:
     agreed = (
         None if agreement is None else Parity(max_difference=0.31, agreement=agreement, n=256, against="its simulation")
     )
@@ -35,8 +37,9 @@ def file(name: str, size_bytes: int, p50: float, agreement: float | None = None)
         sha256="0" * 64,
         size_bytes=size_bytes,
         metrics={},
-        latency_ms=latency(p50),
+        latency_ms=Latency(p50=p50, p90=p50, p99=p50, runs=100, threads=1, where="a bench"),
         agreement=agreed,
+        speedup=speedup,
         change=Metric(value=-0.002, low=-0.004, high=0.0, n=300) if agreed else None,
     )
 
@@ -53,33 +56,36 @@ def explanation(**given: object) -> Explanation:
         "refused": (),
         "measured": ALL_OBSERVERS,
         "float_file": file("float", 851_000, 0.2),
-        "file": file("int8", 320_000, 0.1, 0.999),
+        "file": file("int8", 320_000, 0.1, 0.999, times(2.0)),
     }
     return Explanation.model_validate(base | given)
 
 
 def test_size_speed_and_quality_beside_the_float_file() -> None:
-    said = comparison_sentences(file("float", 851_000, 0.16), file("int8", 320_000, 0.16, 0.957))
+    said = comparison_sentences(file("float", 851_000, 0.16), file("int8", 320_000, 0.161, 0.957, times(1.0)))
     assert said == (
         "320 KB instead of 851 KB, 2.7× smaller.",
-        "It is about as fast as its own float file: 0.160 ms instead of 0.160 ms (a bench, 1 thread).",
+        "It is about as fast as its own float file here: 1.00× (0.98 to 1.02, timed in turn; p50 0.161 ms, 0.160 ms; "
+        "a bench, 1 thread).",
         "AUC beside the float file: −0.002 (−0.004 to 0.000), n = 300.",
         "It decides as its simulation does in 95.7 % of 256 validation rows; logits differ by at most 0.31.",
     )
+    assert len(comparison_sentences(file("float", 851_000, 0.16), file("int8", 320_000, 0.16))) == 1
 
 
 @pytest.mark.parametrize(
-    ("plain", "found", "words"),
+    ("speedup", "words"),
     [
-        (0.30, 0.10, "3.0× as fast as"),
-        (0.110, 0.160, "slower than its own float file here: 0.160 ms instead of 0.110 ms"),
-        (1.00, 0.98, "about as fast"),
-        (0.98, 1.00, "about as fast"),
+        (times(3.3), "faster than its own float file here: 3.30× (3.28 to 3.32"),
+        (times(0.69), "slower than its own float file here: 0.69× (0.67 to 0.71"),
+        (times(1.05, 0.06), "about as fast"),
+        (times(0.95, 0.06), "about as fast"),
     ],
 )
-def test_faster_slower_or_alike(plain: float, found: float, words: str) -> None:
-    assert words in speed_sentence(latency(plain), latency(found))
-    assert is_slower(latency(plain), latency(found)) == ("slower" in words)
+def test_faster_slower_or_not_to_be_told(speedup: Ratio, words: str) -> None:
+    assert words in speed_sentence(file("float", 9, 0.2), file("int8", 9, 0.1), speedup)
+    assert is_slower(speedup) == ("slower" in words)
+    assert not is_slower(None)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +124,7 @@ def test_an_observer_that_was_given_is_no_choice() -> None:
 
 
 def test_what_the_runtime_does_comes_first() -> None:
-    slow = explanation(
-        refused=("d", "e", "f", "g", "h"), float_file=file("float", 9, 0.1), file=file("int8", 9, 0.2, 0.9)
-    )
+    slow = explanation(refused=("d", "e", "f", "g", "h"), file=file("int8", 9, 0.2, 0.9, times(0.5)))
     said = advice(slow)
     assert said[0].startswith("onnxruntime computes 5 layers in float that were to be integer (d, e, f, g ...)")
     assert "No time is won here" in said[1]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
 from galenic.zoo.build import build
-from galenic.zoo.graph import NORMS, bound, folded, layers, run, tensors, traced, unit_variance, values
+from galenic.zoo.graph import NORMS, bound, folded, layers, run, tensors, traced, unique, unit_variance, values
 from galenic.zoo.model import Model
 
 
@@ -127,3 +127,9 @@ def test_a_module_that_cannot_be_traced_is_refused_by_name() -> None:
 
     with pytest.raises(ModelError, match="made here, which torch cannot trace"):
         traced(as_model(Branching(), (3,), 3))
+
+
+def test_a_name_that_comes_again_gets_a_number() -> None:
+    taken = {"input"}
+    assert [unique(name, taken) for name in ("a", "a", "b", "a", "input")] == ["a", "a:1", "b", "a:2", "input:1"]
+    assert taken == {"input", "a", "a:1", "b", "a:2", "input:1"}

@@ -1,4 +1,4 @@
-"""ExecuTorch files (.pte) for its XNNPACK backend: float32, one row at a time.
+"""ExecuTorch files (.pte) for its XNNPACK backend: float32, or INT8 where the model has a QuantSpec; one row at a time.
 
 The same model gives the same bytes, in any process of one machine with one set of versions.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from galenic.exporters.ends import check_ends, refuse_quantization, write_float
+from galenic.exporters.ends import Lowered, check_ends, write_file
+from galenic.exporters.executorch_int8 import check_rule, lower_int8
+from galenic.exporters.executorch_program import check_model, to_program
 from galenic.exporters.exporter import Exporter
 from galenic.record.artifact import Artifact
 from galenic.record.preprocessing import Preprocessing
@@ -25,40 +25,37 @@ def export(
     *,
     preprocessing: Preprocessing,
     classes: tuple[str, ...],
-    calibration: np.ndarray | None = None,
 ) -> Artifact:
     """Write ``model`` to ``path`` as one .pte file: whole, or not at all.
 
     Args:
-        model: float, at rest in eval mode; any net but one for text.
+        model: at rest in eval mode; any net but one for text. INT8 where it has a QuantSpec.
         path: of the file; what is there is replaced in one step.
         preprocessing: travels with the file, and gives inputs of the model's shape.
         classes: one name per output.
-        calibration: not needed for a float file.
 
     Raises:
-        ModelError: the model cannot be lowered, has a layer that XNNPACK does not compute, or is to be quantized.
+        ModelError: the model cannot be lowered, has a layer that XNNPACK does not compute, or has a quantization that it
+            cannot hold.
         MissingPackage: executorch is not installed.
         StoreError: the file cannot be written; what was there is unchanged.
     """
-    del calibration
     check_ends(model, preprocessing, classes)
     if model.quant is not None:
-        refuse_quantization(RUNTIME, model.quant.rule)
+        check_rule(RUNTIME, model.quant.rule)
     EXPORTER.require()
-    from galenic.exporters.executorch_program import to_program
-
-    data = to_program(model)
-    return write_float(model, path, data, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+    check_model(model)
+    lowered = Lowered(to_program(model), "float32") if model.quant is None else lower_int8(model)
+    return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
 
 
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".pte",
-    version=1,
-    summary="one ExecuTorch file for XNNPACK, float32, one row at a time",
+    version=2,
+    summary="one ExecuTorch file for XNNPACK, float32 or INT8 (int8 activations and weights), one row at a time",
     export=export,
-    check_rule=partial(refuse_quantization, RUNTIME),
+    check_rule=partial(check_rule, RUNTIME),
     packages=("torch", "executorch", "torchao"),
     needs=("executorch", "torchao"),
     install="pip install 'galenic[executorch]'",

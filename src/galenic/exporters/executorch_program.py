@@ -1,4 +1,4 @@
-"""A torch module as a float32 ExecuTorch program: exported, lowered to XNNPACK, one row (1, *input_shape) at a time.
+"""A torch module as an ExecuTorch program: exported, lowered to XNNPACK, one row (1, *input_shape) at a time.
 
 A batch of any size would be split into more parts: with it XNNPACK leaves the reshape before the last layer outside.
 """
@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -22,26 +23,24 @@ from galenic.zoo.model import Model, example_inputs
 WEIGHTED_OPS = ("aten.convolution.", "aten.linear.", "aten.addmm.", "aten.mm.")
 """What convolutions and dense layers are in ExecuTorch's own graph."""
 
+INTEGER_OPS = "quantized_decomposed."
+"""What rounds to integers and back; the runtime has no kernels for it but XNNPACK's."""
 
-def to_program(model: Model) -> bytes:
-    """The float32 .pte of a model.
+
+def to_program(model: Model, graph: torch.fx.GraphModule | None = None) -> bytes:
+    """The .pte of a model.
+
+    Args:
+        model: at rest.
+        graph: what computes the same on integers, and is lowered instead of the model's float module.
 
     Raises:
-        ModelError: the module is in training mode, reads token ids, cannot be traced or lowered, has another output than
-            its spec says, or has a convolution or dense layer that XNNPACK does not compute.
+        ModelError: the module cannot be traced or lowered, has another output than its spec says, or has a convolution or
+            dense layer that XNNPACK does not compute.
     """
-    if any(part.training for part in model.module.modules()):
-        raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
-    if hasattr(model.module, "vocabulary"):
-        raise _refused(
-            model,
-            "it reads token ids (int64)",
-            "a net for numbers: ExecuTorch text nets are not supported yet",
-            "choose onnxruntime or openvino for it",
-        )
     try:
-        with _quiet():
-            exported = _exported(model)
+        with quiet():
+            exported = _exported(resting(model) if graph is None else replace(model, module=graph))
             _check_answer(model, exported)
             lowered = _lowered(exported)
             _refuse_left_out(model, lowered.exported_program())
@@ -58,15 +57,32 @@ def to_program(model: Model) -> bytes:
         ) from error
 
 
-def _exported(model: Model) -> torch.export.ExportedProgram:
-    # The same weights in another memory layout (channels_last) would give another file.
+def check_model(model: Model) -> None:
+    """ModelError where a module is in training mode or reads token ids."""
+    if any(part.training for part in model.module.modules()):
+        raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
+    if hasattr(model.module, "vocabulary"):
+        raise _refused(
+            model,
+            "it reads token ids (int64)",
+            "a net for numbers: ExecuTorch text nets are not supported yet",
+            "choose onnxruntime or openvino for it",
+        )
+
+
+def resting(model: Model) -> Model:
+    """A copy in this machine's memory, every tensor contiguous: another layout (channels_last) would give another file."""
     module = copy.deepcopy(model.module).cpu()
     for tensor in chain(module.parameters(), module.buffers()):
         tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
-    example = example_inputs(module, (1, *model.spec.input_shape))
+    return replace(model, module=module)
+
+
+def _exported(model: Model) -> torch.export.ExportedProgram:
+    example = example_inputs(model.module, (1, *model.spec.input_shape))
     # What it cannot trace torch also prints, with local paths; the reason is in the error as well.
     with torch.no_grad(), redirect_stderr(io.StringIO()):
-        return torch.export.export(module, (example,))
+        return torch.export.export(model.module, (example,))
 
 
 def _lowered(exported: torch.export.ExportedProgram) -> Any:
@@ -77,7 +93,7 @@ def _lowered(exported: torch.export.ExportedProgram) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing below an error is logged or warned of.
 
     ExecuTorch and torchao log which of their libraries are for other machines, warn of what torch has deprecated, and
@@ -110,13 +126,13 @@ def _check_answer(model: Model, exported: torch.export.ExportedProgram) -> None:
 
 
 def _refuse_left_out(model: Model, lowered: torch.export.ExportedProgram) -> None:
-    """ModelError that names the convolutions and dense layers which are not XNNPACK's: slow reference kernels, if any."""
+    """ModelError that names the layers which are not XNNPACK's: what is left has slow reference kernels, if any."""
     left = [
         _module_path(node)
         for module in lowered.graph_module.modules()
         if isinstance(module, torch.fx.GraphModule)
         for node in module.graph.nodes
-        if node.op == "call_function" and _op_name(node).startswith(WEIGHTED_OPS)
+        if node.op == "call_function" and _op_name(node).startswith((*WEIGHTED_OPS, INTEGER_OPS))
     ]
     if left:
         raise _refused(

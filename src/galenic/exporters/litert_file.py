@@ -10,13 +10,14 @@ The schema is https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converte
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from torch import nn
 
-from galenic.exporters.names import unique
+from galenic.zoo.graph import unique
 
 INPUT, OUTPUT = "input", "logits"
 PRODUCER = b"galenic"
@@ -24,7 +25,54 @@ IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # of weights, in bytes: the schema's force_align, which Python's packer leaves out
 WEIGHTED_OPS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
 WEIGHT_POSITION, BIAS_POSITION = 1, 2
+FLOAT32 = 0  # TensorType of the schema
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a graph, by the names of its tensors.
+
+    Attributes:
+        kind: such as ``CONV_2D``.
+        inputs: the activations that it takes.
+        output: the first that it makes.
+        clamp: its fused activation, a number of the schema's ActivationFunctionType; 0 for none.
+        constants: the weights and other constants that it takes, by their position.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    output: str
+    clamp: int
+    constants: dict[int, Any]
+
+    @property
+    def layer(self) -> str:
+        """The path of the convolution or dense layer that it is; empty where it is none."""
+        if self.kind not in WEIGHTED_OPS or WEIGHT_POSITION not in self.constants:
+            return ""
+        weight: str = self.constants[WEIGHT_POSITION].name.decode()
+        return self.output if self.output != OUTPUT else weight.removesuffix(".weight")
+
+
+def operations(model: Any) -> list[Operation]:
+    """The operations of a file that is named by modules, in the order of computation."""
+    graph = model.subgraphs[0]
+    found = []
+    for kind, operator in zip(kinds(model), graph.operators, strict=True):
+        inputs = {place: graph.tensors[number] for place, number in enumerate(operator.inputs) if number >= 0}
+        constants = {place: tensor for place, tensor in inputs.items() if is_constant(model, tensor)}
+        found.append(
+            Operation(
+                kind=kind,
+                inputs=tuple(tensor.name.decode() for place, tensor in inputs.items() if place not in constants),
+                output=graph.tensors[operator.outputs[0]].name.decode(),
+                clamp=getattr(operator.builtinOptions, "fusedActivationFunction", 0),
+                constants=constants,
+            )
+        )
+    return found
 
 
 def unpacked(data: bytes) -> Any:
@@ -88,7 +136,7 @@ def name_by_module(model: Any, module: nn.Module) -> None:
         for tensor in outputs:
             named.setdefault(tensor, unique(name, taken))
         for position, tensor in enumerate(inputs):
-            if tensor >= 0 and tensor not in named and _is_constant(model, graph.tensors[tensor]):
+            if tensor >= 0 and tensor not in named and is_constant(model, graph.tensors[tensor]):
                 named[tensor] = unique(_constant_name(name, own, position), taken)
     for number, tensor in enumerate(graph.tensors):
         tensor.name = named.get(number, f"tensor.{number}").encode()
@@ -103,7 +151,8 @@ def _constant_name(name: str, own: str, position: int) -> str:
     return f"{name}.{known.get(position, position)}"
 
 
-def _is_constant(model: Any, tensor: Any) -> bool:
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Whether a tensor's values are in the file."""
     data = model.buffers[tensor.buffer].data
     return data is not None and len(data) > 0
 

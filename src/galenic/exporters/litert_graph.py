@@ -10,17 +10,20 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import fx, nn
 
-from galenic.exporters.litert_file import name_by_module, packed, unpacked
+from galenic.exporters.litert_file import FLOAT32, LAYERS, name_by_module, packed, unpacked
 from galenic.record.errors import ModelError
 from galenic.record.quiet import streams_gathered
+from galenic.zoo.graph import layers, parameter
 from galenic.zoo.model import Model, example_inputs
 
 PROGRESS = "LITERT_TORCH_SHOW_PROGRESS"  # the variable that litert-torch reads whenever it would print a step
-FLOAT32 = 0  # TensorType of the schema
 
 
 def to_flatbuffer(model: Model) -> bytes:
@@ -30,6 +33,38 @@ def to_flatbuffer(model: Model) -> bytes:
         ModelError: the module is in training mode, reads token ids, cannot be traced or converted, or has another output
             than its spec says.
     """
+    check_ready(model)
+    converted = unpacked(_converted(model))
+    _check_answer(model, converted)
+    name_by_module(converted, model.module)
+    return packed(converted)
+
+
+def with_biases(model: Model, graph: fx.GraphModule) -> Model:
+    """The same net with each folded batch norm as the bias of the layer before it.
+
+    litert-torch puts what turns an axis between a one-dimensional convolution and its batch norm, and then does not join them.
+
+    Args:
+        model: folded.
+        graph: of the same model (``galenic.zoo.graph.traced``).
+    """
+    module = deepcopy(model.module)
+    for node in layers(graph).values():
+        weight, bias = parameter(node, 1), parameter(node, 2)
+        if weight is None or bias is None:
+            continue
+        (path, _, _), (norm, _, _) = weight.rpartition("."), bias.rpartition(".")
+        layer = module.get_submodule(path)
+        if norm != path and isinstance(layer, LAYERS):
+            layer.bias = nn.Parameter(model.module.get_parameter(bias).detach().clone())
+            parent, _, own = norm.rpartition(".")
+            setattr(module.get_submodule(parent), own, nn.Identity())
+    return replace(model, module=module.eval())
+
+
+def check_ready(model: Model) -> None:
+    """ModelError where a model is in training mode or reads token ids."""
     if any(part.training for part in model.module.modules()):
         raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
     if hasattr(model.module, "vocabulary"):
@@ -39,16 +74,12 @@ def to_flatbuffer(model: Model) -> bytes:
             "a net for numbers: LiteRT text nets are not supported yet",
             "choose onnxruntime or openvino for it",
         )
-    converted = unpacked(_converted(model))
-    _check_answer(model, converted)
-    name_by_module(converted, model.module)
-    return packed(converted)
 
 
 def _converted(model: Model) -> bytes:
     example = example_inputs(model.module, (1, *model.spec.input_shape))
     try:
-        with _silence():
+        with silence():
             import litert_torch
 
             data = litert_torch.convert(model.module, (example,)).model_content()
@@ -64,8 +95,8 @@ def _converted(model: Model) -> bytes:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Litert-torch, and what it imports, log to both streams, warn, and give the root logger a handler of their own."""
+def silence() -> Iterator[None]:
+    """LiteRT's tools, and what they import, log to both streams, warn, and give the root logger a handler of their own."""
     handlers, disabled, shown = list(logging.root.handlers), logging.root.manager.disable, os.environ.get(PROGRESS)
     os.environ[PROGRESS] = "n"
     logging.disable(logging.CRITICAL)

@@ -17,8 +17,8 @@ import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto
 
-from galenic.exporters.names import unique
 from galenic.record.errors import ModelError
+from galenic.zoo.graph import unique
 from galenic.zoo.model import Model, example_inputs
 
 OPSET = 20

@@ -9,12 +9,13 @@ from onnx import ModelProto
 
 from galenic.exporters.ends import Lowered, check_weights
 from galenic.exporters.matching import activations, in_use, match, our_values, probe_rows
+from galenic.exporters.onnx_casts import half_layers, store_halves
 from galenic.exporters.onnx_graph import serialized, strip
 from galenic.exporters.onnx_qdq import make_lean, rounded_tensors, to_qdq
 from galenic.exporters.onnx_values import onnx_values
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
-from galenic.record.quant import FLOAT_BITS, Arithmetic, QuantPoint, QuantRule, QuantSpec, TensorRole
+from galenic.record.quant import FLOAT_BITS, HALF_BITS, Arithmetic, QuantPoint, QuantRule, QuantSpec, TensorRole
 from galenic.zoo.model import Model
 
 LEVELS = 255
@@ -47,6 +48,7 @@ def lower_int8(
     if release is not None:
         release(quantized)
     used = {matched[tensor] for tensor in rounded_tensors(quantized) if tensor in matched}
+    store_halves(quantized, half_layers(spec))
     strip(quantized)
     make_lean(quantized)
     data = serialized(quantized)
@@ -76,7 +78,8 @@ def graph_grids(graph: ModelProto, spec: QuantSpec, matched: Mapping[str, str]) 
 
 def check_static(runtime: str, rule: QuantRule) -> None:
     """ModelError where a runtime that reads QDQ cannot compute such a quantization on integers."""
-    activation_bits = {rule.activation_bits, *(one.activation_bits for one in rule.layers)} - {None, FLOAT_BITS}
+    floats = {None, HALF_BITS, FLOAT_BITS}
+    activation_bits = {rule.activation_bits, *(one.activation_bits for one in rule.layers)} - floats
     if rule.arithmetic is not Arithmetic.STATIC or rule.weight_bits > 8 or activation_bits != {8} or rule.group_size:
         raise ModelError(
             given=f"{rule.weight_bits}-bit weights with {rule.activation_bits}-bit activations for {runtime}",

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from galenic.compress.quantize import METHODS
 from galenic.compress.quantize.mixed_precision import MixedPrecision
-from galenic.record.measurement import Latency
+from galenic.record.measurement import Ratio
 from galenic.record.quant import LayerSensitivity, Observer
 from galenic.record.quantization import Explanation, QuantizedFile
 from galenic.record.report import Parity
 from galenic.reporting.layers import divergence, divergence_range
 from galenic.reporting.numbers import milliseconds, ratio, size
 from galenic.reporting.words import gain
-
-ALIKE = 0.03
-"""Medians that differ by less of the slower one are called about alike: repeated runs on one host differ by as much."""
 
 FEW_LAYERS = 3
 MOST = 0.5
@@ -35,7 +32,8 @@ def comparison_sentences(plain: QuantizedFile, file: QuantizedFile) -> tuple[str
     """Size, speed and quality of a quantized file beside its own float file."""
     smaller = ratio(plain.size_bytes, file.size_bytes)
     said = [f"{size(file.size_bytes)} instead of {size(plain.size_bytes)}{f', {smaller} smaller' if smaller else ''}."]
-    said.append(speed_sentence(plain.latency_ms, file.latency_ms))
+    if file.speedup is not None:
+        said.append(speed_sentence(plain, file, file.speedup))
     if file.change is not None:
         said.append(f"AUC beside the float file: {gain(file.change, 'auc')}, n = {file.change.n:,}.")
     if file.agreement is not None:
@@ -43,19 +41,23 @@ def comparison_sentences(plain: QuantizedFile, file: QuantizedFile) -> tuple[str
     return tuple(said)
 
 
-def speed_sentence(plain: Latency, file: Latency) -> str:
-    """Whether a file is faster than its own float file, by median latency in one place."""
-    times = f"{milliseconds(file.p50)} instead of {milliseconds(plain.p50)} ({file.where}, {_threads(file.threads)})"
-    if is_slower(plain, file):
-        return f"It is slower than its own float file here: {times}. Only its size speaks for it."
-    if plain.p50 - file.p50 > ALIKE * plain.p50:
-        return f"It is {ratio(plain.p50, file.p50)} as fast as its own float file: {times}."
-    return f"It is about as fast as its own float file: {times}."
+def speed_sentence(plain: QuantizedFile, file: QuantizedFile, speedup: Ratio) -> str:
+    """Whether a file is faster than its own float file; neither is said where the interval holds 1."""
+    before, after = milliseconds(plain.latency_ms.p50), milliseconds(file.latency_ms.p50)
+    where = f"{file.latency_ms.where}, {file.latency_ms.threads} thread{'s' if file.latency_ms.threads > 1 else ''}"
+    numbers = (
+        f"{speedup.value:.2f}× ({speedup.low:.2f} to {speedup.high:.2f}, timed in turn; p50 {after}, {before}; {where})"
+    )
+    if is_slower(speedup):
+        return f"It is slower than its own float file here: {numbers}. Only its size speaks for it."
+    if speedup.low > 1:
+        return f"It is faster than its own float file here: {numbers}."
+    return f"It is about as fast as its own float file here: {numbers}."
 
 
-def is_slower(plain: Latency, file: Latency) -> bool:
-    """Whether a file takes more time than its float file, by more than repeated runs differ."""
-    return file.p50 - plain.p50 > ALIKE * file.p50
+def is_slower(speedup: Ratio | None) -> bool:
+    """Whether a file surely takes more time than its float file."""
+    return speedup is not None and speedup.high < 1
 
 
 def agreement_sentence(found: Parity) -> str:
@@ -108,7 +110,7 @@ def _refused(found: Explanation) -> list[str]:
 
 
 def _slower(found: Explanation) -> list[str]:
-    if not is_slower(found.float_file.latency_ms, found.file.latency_ms):
+    if not is_slower(found.file.speedup):
         return []
     return [
         "No time is won here: measure another runtime (`galenic runtimes`) and the device itself, or ship the float file "
@@ -168,7 +170,3 @@ def _smaller(found: Explanation) -> str:
     if found.method == MixedPrecision.name or not found.layers or found.rule.weight_bits < 8:
         return ""
     return f"{MixedPrecision.name} can make it smaller: fewer bits for layers that stand them."
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count > 1 else ''}"

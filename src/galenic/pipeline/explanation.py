@@ -47,6 +47,10 @@ from galenic.zoo.graph import folded, traced
 from galenic.zoo.model import Model
 
 HALVES = frozenset({Arithmetic.FLOAT16, Arithmetic.BFLOAT16})
+"""Without a grid: no layer of theirs is rounded."""
+
+RUNTIMES_OWN = HALVES | {Arithmetic.DYNAMIC}
+"""What activations are rounded to is found by the runtime, so that its file alone knows."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,9 @@ def explain(recipe: Recipe, store: Store, progress: Progress = silent) -> Explai
         static = spec.rule.arithmetic is Arithmetic.STATIC
         graph = folded(walked.before)[1] if static else traced(walked.before)
         layers = _layers(walked, graph)
-        half = spec.rule.arithmetic in HALVES
-        whole = _between_files(walked.setting, *artifacts) if half else _whole(walked, graph, walked.made)
-        if_kept = _if_kept(walked, graph, worst_layers(layers))
+        own = spec.rule.arithmetic in RUNTIMES_OWN
+        whole = _between_files(walked.setting, *artifacts) if own else _whole(walked, graph, walked.made)
+        if_kept = None if own else _if_kept(walked, graph, worst_layers(layers))
     found = Explanation(
         name=recipe.name,
         runtime=recipe.runtime,
@@ -118,7 +122,7 @@ def _whole(walked: Walked, graph: fx.GraphModule, made: Model) -> Metric:
 
 
 def _between_files(setting: Setting, plain: Artifact, file: Artifact) -> Metric:
-    """What two files say: numbers of 16 bits are the runtime's own matter and have no simulation."""
+    """What two files say, where there is no simulation of the whole."""
     ours, theirs = (predict_stage(setting, one, SplitName.VALIDATION).logits for one in (plain, file))
     return _mean(divergence(torch.from_numpy(ours), torch.from_numpy(theirs), setting.task.kind)[:MOST_ROWS])
 

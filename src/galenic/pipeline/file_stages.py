@@ -9,6 +9,7 @@ import torch
 
 from galenic.compress.quantize.simulate import simulated
 from galenic.exporters.load import exporter_for
+from galenic.measuring.duel import duel
 from galenic.measuring.latency import measure_latency
 from galenic.measuring.memory import measure_memory
 from galenic.measuring.parity import compare
@@ -16,7 +17,7 @@ from galenic.measuring.predict import predict
 from galenic.pipeline.setting import Setting, installed_versions
 from galenic.preprocess.transform import to_inputs
 from galenic.record.artifact import Artifact
-from galenic.record.measurement import Breakdown, Latency
+from galenic.record.measurement import Breakdown, Latency, Ratio
 from galenic.record.predictions import Predictions
 from galenic.record.recipe import MeasureRecipe
 from galenic.record.report import Parity
@@ -105,6 +106,21 @@ def measure_stage(setting: Setting, artifact: Artifact, config: MeasureRecipe) -
     return Measured(
         Latency.model_validate(result["latency"]), Breakdown.model_validate(result["breakdown"]), result["memory"]
     )
+
+
+def duel_stage(setting: Setting, plain: Artifact, file: Artifact, config: MeasureRecipe) -> Ratio:
+    """How many times faster a file is than its own float file on this host, timed in turn, once."""
+    first, second = (open_session(one, threads=config.threads) for one in (plain, file))
+    inputs = {
+        "artifacts": [plain.sha256, file.sha256],
+        "places": [session.place.model_dump(mode="json") for session in (first, second)],
+    }
+    stage = setting.store.stage("duel", inputs)
+    with stage.locked():
+        if stage.result is None:
+            rows = setting.task.validation.inputs[:LATENCY_ROWS]
+            stage.finish(duel(first, second, rows, kind=setting.task.kind).model_dump())
+        return Ratio.model_validate(stage.result)
 
 
 def parity_of(setting: Setting, model: Model, artifact: Artifact) -> Parity:

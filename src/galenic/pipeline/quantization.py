@@ -14,7 +14,7 @@ from galenic.pipeline.advice import comparison_sentences
 from galenic.pipeline.card import write_card
 from galenic.pipeline.chain import measured_phase, teachers_of, written_back
 from galenic.pipeline.costs import LatencyCost
-from galenic.pipeline.file_stages import export_stage, measure_stage, parity_of, predict_stage
+from galenic.pipeline.file_stages import duel_stage, export_stage, measure_stage, parity_of, predict_stage
 from galenic.pipeline.plan import Phase, Plan, check_plan_against, make_plan
 from galenic.pipeline.reference import build_model, prepare_reference, prepare_teachers
 from galenic.pipeline.rehearsal import rehearse
@@ -138,7 +138,7 @@ def walk(recipe: Recipe, store: Store, progress: Progress = silent) -> Walked:
 def both_files(walked: Walked) -> tuple[tuple[QuantizedFile, QuantizedFile], tuple[Artifact, Artifact]]:
     """The float file and the quantized one, run on validation and measured on this host."""
     setting, recipe = walked.setting, walked.recipe
-    found, artifacts, plain = list[QuantizedFile](), list[Artifact](), None
+    found, artifacts, plain = list[QuantizedFile](), list[Artifact](), None  # plain: the float file's answers
     for name, model in (("float", walked.before), (f"{walked.number}-{walked.phase.name}", walked.made)):
         setting.progress(f"measuring {name}", 0, 1)
         artifact = export_stage(setting, model, recipe.runtime)
@@ -154,6 +154,7 @@ def both_files(walked: Walked) -> tuple[tuple[QuantizedFile, QuantizedFile], tup
             latency_ms=measure_stage(setting, artifact, recipe.measure).latency,
             integer_ops=artifact.integer_ops,
             agreement=parity_of(setting, model, artifact) if plain is not None else None,
+            speedup=duel_stage(setting, artifacts[0], artifact, recipe.measure) if plain is not None else None,
             change=_change(answered, plain) if plain is not None else None,
         )
         plain = plain or answered

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from galenic.record.artifact import IntegerOps
 from galenic.record.base import Record
-from galenic.record.measurement import Latency
+from galenic.record.measurement import Latency, Ratio
 from galenic.record.quant import LayerSensitivity, QuantRule
 from galenic.record.recipe import Recipe
 from galenic.record.report import Metric, Parity
@@ -26,6 +26,7 @@ class QuantizedFile(Record):
         latency_ms: on this host.
         integer_ops: counted in the file; None for a float one.
         agreement: with the model's own simulation on validation rows; None for a float file.
+        speedup: how many times faster it is than its own float file, timed in turn; None for that one.
         change: its AUC minus the float file's, paired; None for the float file.
     """
 
@@ -39,6 +40,7 @@ class QuantizedFile(Record):
     latency_ms: Latency
     integer_ops: IntegerOps | None = None
     agreement: Parity | None = None
+    speedup: Ratio | None = None
     change: Metric | None = None
 
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from galenic.record.errors import ModelError
 from galenic.record.task import TaskKind
 from galenic.record.training import ClassWeighting
 from galenic.training.layers import captured
@@ -87,11 +88,26 @@ class Objective:
         self.own = nn.ModuleList(owned) if owned else None
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The scalar to minimise for one batch."""
+        """The scalar to minimise for one batch.
+
+        Raises:
+            ModelError: the model never calls a layer that a term reads.
+        """
         with captured(model, self._layers) as layers:
             logits = model(batch.inputs)
+        for path in self._layers:
+            if path not in layers:
+                raise _not_called(path)
         seen = Pass(logits.float(), layers, batch)
         return torch.stack([term.loss(seen) for term in self.terms]).sum()
+
+
+def _not_called(path: str) -> ModelError:
+    return ModelError(
+        given=f"the layer '{path}', whose output is to be compared, but which the model in training does not call",
+        expected="a layer with an output of its own: a batch norm that was folded takes that of the layer before it",
+        todo="name the module around it, or the one behind it",
+    )
 
 
 def label_loss(

@@ -121,6 +121,16 @@ def values(graph: fx.GraphModule, inputs: Tensor) -> dict[str, Tensor]:
     return found
 
 
+def unique(name: str, taken: set[str]) -> str:
+    """``name``, or ``name:1``, ``name:2`` ... where it is taken; it is taken from then on."""
+    candidate, number = name, 0
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}:{number}"
+    taken.add(candidate)
+    return candidate
+
+
 class _Seeing(fx.Interpreter):
     def __init__(self, graph: fx.GraphModule, see: See) -> None:
         super().__init__(graph)
@@ -270,17 +280,8 @@ def _name(graph: fx.GraphModule) -> None:
         elif node.op == "call_function" and isinstance(node.meta.get("val"), Tensor):
             weight = parameter(node, 1) if node.target in WEIGHTED else None
             own = weight.removesuffix(".weight") if weight else f"{_path(node)}/{_operation(node)}".lstrip("/")
-            node.meta[NAME] = _unique(own, taken)
+            node.meta[NAME] = unique(own, taken)
 
 
 def _operation(node: fx.Node) -> str:
     return str(node.target).split(".")[1]
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}:{number}"
-    taken.add(candidate)
-    return candidate

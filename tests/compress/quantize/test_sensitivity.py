@@ -114,6 +114,7 @@ def test_the_interval_is_that_of_a_mean_and_not_below_zero() -> None:
     assert mean_interval(values) == pytest.approx((3.0, max(0.0, 3 - 1.96 * error), 3 + 1.96 * error))
     assert mean_interval(torch.tensor([0.0, 0.0, 9.0]))[1] == 0.0
     assert mean_interval(torch.tensor([2.0])) == (2.0, 2.0, 2.0)
+    assert mean_interval(torch.tensor([-1e-17, 0.0]))[:2] == (0.0, 0.0)
 
 
 def test_fewer_bits_hurt_more_and_kept_layers_are_not_tried(branches: Model, batches) -> None:

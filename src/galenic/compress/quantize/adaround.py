@@ -286,9 +286,11 @@ def _drawn(count: int, generator: torch.Generator) -> Tensor:
 
 
 def _rectifier(node: fx.Node) -> Callable[[Tensor], Tensor]:
-    target: Any = next(iter(node.users)).target if before_rectifier(node) else torch.positive
-    rectify: Callable[[Tensor], Tensor] = target
-    return rectify
+    if not before_rectifier(node):
+        return torch.positive
+    user = next(iter(node.users))
+    operation: Any = user.target
+    return lambda value: operation(value, *user.args[1:])
 
 
 def _convolution(node: fx.Node) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], int]:

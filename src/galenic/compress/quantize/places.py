@@ -56,7 +56,12 @@ def grids(graph: fx.GraphModule) -> dict[str, str | None]:
 def before_rectifier(node: fx.Node) -> bool:
     """Whether a tensor only goes into a ReLU that is one operation with what makes it."""
     users = list(node.users)
-    return node.target in BEFORE_RECTIFIER and len(users) == 1 and users[0].target in RECTIFIERS
+    return node.target in BEFORE_RECTIFIER and len(users) == 1 and rectifies(users[0])
+
+
+def rectifies(node: fx.Node) -> bool:
+    """Whether an operation is a ReLU, with an upper limit (nn.ReLU6 is a hardtanh from 0) or without."""
+    return node.target in RECTIFIERS or (node.target is ATEN.hardtanh.default and node.args[1:2] == (0,))
 
 
 def logits(graph: fx.GraphModule) -> str:

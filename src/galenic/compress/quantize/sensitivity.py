@@ -145,8 +145,8 @@ def first_rows(batches: Batches, most: int) -> Batches:
 
 
 def mean_interval(values: Float[Tensor, " rows"]) -> tuple[float, float, float]:
-    """The mean of divergences with its interval, which does not go below 0."""
-    mean = float(values.double().mean())
+    """The mean of divergences with its interval; neither goes below 0, as sums of rounded logarithms may."""
+    mean = max(0.0, float(values.double().mean()))
     error = float(values.double().std()) / len(values) ** 0.5 if len(values) > 1 else 0.0
     return mean, max(0.0, mean - STANDARD_ERRORS * error), mean + STANDARD_ERRORS * error
 

@@ -1,0 +1,140 @@
+"""Which grid each tensor of a .tflite file has, and which of its operations stay float.
+
+    ours        a tensor that is one of ours by value; or a layer's by its name, where it is one number on all probe rows
+    fixed       what LOGISTIC, SOFTMAX and TANH make: their integer kernels know one grid alone
+    gate        relu6(x + 3), which LiteRT makes of the first half of a hardsigmoid(x): 6 is 254 steps, so that 3 is one of them
+                and x keeps its zero
+    padded      the grid of what is padded
+    float       whatever else LiteRT computes in several operations where we have one (a batch norm that stands alone):
+                between two tensors with a grid, such an operation stays float
+The simulation has these grids too: ``Grids.points`` are ours where the file has others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import fx
+
+from galenic.exporters.litert_file import Operation
+from galenic.exporters.matching import activations, match, refuse_unmatched, weights
+from galenic.record.errors import ModelError
+from galenic.record.quant import QuantPoint, QuantSpec, TensorRole
+from galenic.zoo.graph import ATEN, NAME, layers, tensors
+
+BITS = 8
+RELU6 = 3  # a number of the schema's ActivationFunctionType
+FIXED: Mapping[str, tuple[float, int]] = {"LOGISTIC": (1 / 256, 0), "SOFTMAX": (1 / 256, 0), "TANH": (1 / 128, 128)}
+GATE_SCALE, GATE_ZERO = float(np.float32(6 / 254)), 127  # of the hardsigmoid's input; relu6(x + 3) has the zero point 0
+PADDING = frozenset({"PAD", "PADV2", "MIRROR_PAD"})
+RECTIFIERS = frozenset({ATEN.relu.default, ATEN.relu6.default, ATEN.hardtanh.default})
+
+
+@dataclass(frozen=True)
+class Net:
+    """Our side: a folded model's graph with its specification, and what each of its tensors is on the probe rows."""
+
+    graph: fx.GraphModule
+    spec: QuantSpec
+    values: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Grids:
+    """What a file is quantized on.
+
+    Attributes:
+        ours: the file's tensors -> ours.
+        points: of our activations, as the file has them.
+        grids: of every tensor of the file that has one.
+        floats: the operations that stay float, by their outputs.
+    """
+
+    ours: Mapping[str, str]
+    points: Mapping[str, QuantPoint]
+    grids: Mapping[str, QuantPoint]
+    floats: tuple[str, ...]
+
+
+def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operation]) -> Grids:
+    """The grids of a float file's tensors.
+
+    Args:
+        net: the model that the file is of.
+        theirs: what each of its tensors is on the probe rows.
+        file: its operations.
+
+    Raises:
+        ModelError: an integer layer of the model takes or makes a tensor without a grid, or is not in the file.
+    """
+    points = activations(net.spec.points)
+    known = {name: value for name, value in net.values.items() if net.spec.shares.get(name, name) in points}
+    ours = match(known, theirs)
+    ours |= _by_name(net, [operation for operation in file if operation.output not in ours], known)
+    gates = _gates(net, {name: value for name, value in theirs.items() if name not in ours})
+    own = {net.spec.shares.get(name, name) for name in ours.values()}
+    points |= {name: _point(name, GATE_SCALE, GATE_ZERO) for name in gates.values() if name not in own}
+    for operation in file:
+        if operation.kind in FIXED and operation.output in ours:
+            tensor = net.spec.shares.get(ours[operation.output], ours[operation.output])
+            points[tensor] = _point(tensor, *FIXED[operation.kind])
+    grids = {name: points[net.spec.shares.get(tensor, tensor)] for name, tensor in ours.items()}
+    grids |= {name: _point(name, GATE_SCALE, 0) for name in gates}
+    for operation in file:
+        if operation.kind in FIXED:
+            grids.setdefault(operation.output, _point(operation.output, *FIXED[operation.kind]))
+        elif operation.kind in PADDING and operation.inputs[0] in grids:
+            grids.setdefault(operation.output, grids[operation.inputs[0]])
+    return Grids(ours, points, grids, _floats(net.spec, grids, file))
+
+
+def _by_name(net: Net, unmatched: Sequence[Operation], known: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Layers whose values tell nothing: the output is ours, or that of the ReLU after it, of the same name."""
+    found, named = {}, layers(net.graph)
+    for operation in unmatched:
+        node = named.get(operation.layer)
+        while node is not None and node.meta[NAME] not in known:
+            users = list(node.users)
+            node = users[0] if len(users) == 1 and users[0].target in RECTIFIERS else None
+        if node is not None and np.ptp(known[node.meta[NAME]]) == 0 and not _is_gated(node):
+            found[operation.output] = str(node.meta[NAME])
+    return found
+
+
+def _is_gated(node: fx.Node) -> bool:
+    return any(user.target is ATEN.hardsigmoid.default for user in node.users)
+
+
+def _gates(net: Net, unmatched: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The tensors relu6(x + 3) -> our x."""
+    named = {node: name for name, node in tensors(net.graph).items()}
+    sources = [node.args[0] for node in named if node.target is ATEN.hardsigmoid.default]
+    names = [named[source] for source in sources if isinstance(source, fx.Node) and source in named]
+    return match({name: np.clip(net.values[name] + 3, 0, 6) for name in names}, unmatched)
+
+
+def _point(tensor: str, scale: float, zero_point: int) -> QuantPoint:
+    return QuantPoint(tensor=tensor, role=TensorRole.OUTPUT, bits=BITS, scale=(scale,), zero_point=(zero_point,))
+
+
+def _floats(spec: QuantSpec, grids: Mapping[str, QuantPoint], file: Sequence[Operation]) -> tuple[str, ...]:
+    """The operations that stay float; ModelError where one of them is an integer layer of ours."""
+    integer = set(weights(spec.points)) - set(spec.stays_float)
+    left, missing, seen = [], [], set()
+    for operation in file:
+        without = [name for name in (*operation.inputs, operation.output) if name not in grids]
+        seen.add(operation.layer)
+        if operation.layer in integer:
+            missing += without
+        elif without or operation.layer or operation.layer in spec.stays_float:
+            left.append(operation.output)
+    if integer - seen:
+        raise ModelError(
+            given=f"a LiteRT file without the layer {sorted(integer - seen)[0]}",
+            expected="every integer layer of the model, by its name",
+            todo="keep this layer float (keep = [...]), or report what module it is",
+        )
+    refuse_unmatched("LiteRT", list(dict.fromkeys(missing)))
+    return tuple(left)
