@@ -5,8 +5,8 @@
     gate        relu6(x + 3), which LiteRT makes of the first half of a hardsigmoid(x): 6 is 254 steps, so that 3 is one of them
                 and x keeps its zero
     padded      the grid of what is padded
-    float       whatever else LiteRT computes in several operations where we have one (a batch norm that stands alone):
-                between two tensors with a grid, such an operation stays float
+    float       what else LiteRT computes in several operations where we have one, such as a batch norm that stands alone: these
+                operations stay float; and what adds or multiplies by many constants, which 8 bits would round
 The simulation has these grids too: ``Grids.points`` are ours where the file has others.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import fx
 
-from galenic.exporters.litert_file import Operation
+from galenic.exporters.litert_file import FLOAT32, Operation
 from galenic.exporters.matching import activations, match, refuse_unmatched, weights
 from galenic.record.errors import ModelError
 from galenic.record.quant import QuantPoint, QuantSpec, TensorRole
@@ -73,7 +73,7 @@ def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
     known = {name: value for name, value in net.values.items() if net.spec.shares.get(name, name) in points}
     ours = match(known, theirs)
     ours |= _by_name(net, [operation for operation in file if operation.output not in ours], known)
-    gates = _gates(net, {name: value for name, value in theirs.items() if name not in ours})
+    gates = _gates(net, theirs, [operation for operation in file if operation.output not in ours])
     own = {net.spec.shares.get(name, name) for name in ours.values()}
     points |= {name: _point(name, GATE_SCALE, GATE_ZERO) for name in gates.values() if name not in own}
     for operation in file:
@@ -98,21 +98,23 @@ def _by_name(net: Net, unmatched: Sequence[Operation], known: Mapping[str, np.nd
         while node is not None and node.meta[NAME] not in known:
             users = list(node.users)
             node = users[0] if len(users) == 1 and users[0].target in RECTIFIERS else None
-        if node is not None and np.ptp(known[node.meta[NAME]]) == 0 and not _is_gated(node):
+        if node is not None and np.ptp(known[node.meta[NAME]]) == 0:
             found[operation.output] = str(node.meta[NAME])
     return found
 
 
-def _is_gated(node: fx.Node) -> bool:
-    return any(user.target is ATEN.hardsigmoid.default for user in node.users)
-
-
-def _gates(net: Net, unmatched: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """The tensors relu6(x + 3) -> our x."""
+def _gates(net: Net, theirs: Mapping[str, np.ndarray], unmatched: Sequence[Operation]) -> dict[str, str]:
+    """The tensors relu6(x + 3) -> our x, by value; a layer's also by its name."""
     named = {node: name for name, node in tensors(net.graph).items()}
     sources = [node.args[0] for node in named if node.target is ATEN.hardsigmoid.default]
     names = [named[source] for source in sources if isinstance(source, fx.Node) and source in named]
-    return match({name: np.clip(net.values[name] + 3, 0, 6) for name in names}, unmatched)
+    clamped = {operation.output: operation.layer for operation in unmatched if operation.clamp == RELU6}
+    by_name = {output: layer for output, layer in clamped.items() if layer in names}
+    by_value = match(
+        {name: np.clip(net.values[name] + 3, 0, 6) for name in names},
+        {operation.output: theirs[operation.output] for operation in unmatched if operation.output in theirs},
+    )
+    return by_name | by_value
 
 
 def _point(tensor: str, scale: float, zero_point: int) -> QuantPoint:
@@ -128,7 +130,7 @@ def _floats(spec: QuantSpec, grids: Mapping[str, QuantPoint], file: Sequence[Ope
         seen.add(operation.layer)
         if operation.layer in integer:
             missing += without
-        elif without or operation.layer or operation.layer in spec.stays_float:
+        elif without or operation.layer or _has_constants(operation):
             left.append(operation.output)
     if integer - seen:
         raise ModelError(
@@ -138,3 +140,9 @@ def _floats(spec: QuantSpec, grids: Mapping[str, QuantPoint], file: Sequence[Ope
         )
     refuse_unmatched("LiteRT", list(dict.fromkeys(missing)))
     return tuple(left)
+
+
+def _has_constants(operation: Operation) -> bool:
+    """Whether it computes with more than one constant number."""
+    floats = [tensor for tensor in operation.constants.values() if tensor.type == FLOAT32]
+    return any(int(np.prod(tensor.shape)) > 1 for tensor in floats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from galenic.compress.quantize.places import grids, logits, quantized_tensors
+from galenic.compress.quantize.places import grids, logits, maker, quantized_tensors
 from galenic.zoo.build import build
 from galenic.zoo.graph import folded, traced
 
@@ -20,6 +20,8 @@ def test_a_residual_block() -> None:
     pooled = where["head.0/adaptive_avg_pool2d"]
     assert pooled == where["head.1/flatten"] == "stages.2.0.relu2/relu"
     assert logits(graph) == "classifier"
+    assert maker(graph, "stages.0.0.relu1/relu") == "stages.0.0.conv1"
+    assert maker(graph, "stages.0.0.conv2") == "stages.0.0.conv2"
 
 
 def test_a_gate_multiplies_grids_of_its_own() -> None:

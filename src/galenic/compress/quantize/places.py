@@ -64,6 +64,14 @@ def rectifies(node: fx.Node) -> bool:
     return node.target in RECTIFIERS or (node.target is ATEN.hardtanh.default and node.args[1:2] == (0,))
 
 
+def maker(graph: fx.GraphModule, tensor: str) -> str:
+    """The name of the layer that is one operation with the ReLU that makes a tensor; the tensor's own name else."""
+    node = tensors(graph)[tensor]
+    source = node.args[0] if node.args else None
+    fused = rectifies(node) and isinstance(source, fx.Node) and before_rectifier(source)
+    return str(source.meta[NAME]) if fused and isinstance(source, fx.Node) else tensor
+
+
 def logits(graph: fx.GraphModule) -> str:
     """The name of the tensor that the model answers."""
     return str(answer(graph).meta[NAME])

@@ -21,7 +21,7 @@ from galenic.compress.quantize.calibrate import Batches, calibrate
 from galenic.compress.quantize.equalise import equalise
 from galenic.compress.quantize.grid import activation_point, affine_grid
 from galenic.compress.quantize.observers import Seen, observed_range
-from galenic.compress.quantize.places import grids, logits, quantized_tensors
+from galenic.compress.quantize.places import grids, logits, maker, quantized_tensors
 from galenic.compress.quantize.simulate import answers, divergence
 from galenic.compress.quantize.weights import (
     Rounder,
@@ -181,7 +181,7 @@ def place(graph: fx.GraphModule, rule: QuantRule, seen: dict[str, Seen], observe
     """Every point of a folded model's graph: activations by an observer, weights by themselves."""
     points = []
     for name in quantized_tensors(graph, kept_layers(graph, rule)):
-        bits = rule.bits_of(name)[1]
+        bits = rule.bits_of(maker(graph, name))[1]
         bits = rule.activation_bits if bits >= HALF_BITS else bits  # float for its layer, integer for the next one
         grid = affine_grid(*observed_range(observer, seen[name], bits), bits)
         role = TensorRole.INPUT if name == INPUT else TensorRole.OUTPUT
