@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch import nn
 
 import galenic as gx
-from galenic.record.errors import ModelError
+from galenic.record.errors import DataError, ModelError, RecipeError
 from galenic.store.ledger import Ledger
 
 CONFIG = gx.TrainingConfig(epochs=2, learning_rate=3e-3, flips="none", precision="float32", memory_format="contiguous")
@@ -37,3 +39,22 @@ def test_a_model_without_a_task_cannot_be_exported(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match="without a task"):
         gx.export(build("resnet8", (1, 8, 8), 2), "onnxruntime", tmp_path / "m.onnx")
+
+
+def test_any_module_is_quantized_on_batches_alone_and_checked_against_its_task_if_it_has_one() -> None:
+    module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    random = np.random.default_rng(0)
+    batches = [random.normal(size=(16, 4)).astype(np.float32) for _ in range(3)]
+    made = gx.quantize(module, batches, gx.methods.StaticInt8(observer="mse"))
+    assert made.quant is not None
+    assert made.lineage == ("Sequential", "static_int8")
+    assert {point.tensor for point in made.quant.points} == {"input", "0", "1/relu", "2"}
+    with pytest.raises(RecipeError, match="supervised on batches alone"):
+        gx.quantize(module, batches, gx.methods.Supervised())
+    with pytest.raises(ModelError, match="Sequential, a plain module, with a task"):
+        gx.quantize(module, gx.load_task("digits"))
+    with pytest.raises(DataError, match="no calibration rows"):
+        gx.quantize(module, [])
+    task = gx.load_task("digits")
+    with pytest.raises(DataError, match="calibration rows of shape"):
+        gx.quantize(gx.build("resnet8", task), [np.zeros((2, 3, 8, 8), np.float32)])

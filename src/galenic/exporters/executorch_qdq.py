@@ -18,7 +18,7 @@ from torch import Tensor, fx
 from torch.nn import functional as F
 
 from galenic.record.quant import QuantPoint
-from galenic.zoo.graph import ATEN, answer, tensors
+from galenic.zoo.graph import ATEN, answer, graph_tensor, tensors
 
 ONE_GRID = frozenset(
     {ATEN.cat.default, ATEN.relu.default, ATEN.relu6.default, ATEN.hardtanh.default, ATEN.clamp.default}
@@ -108,7 +108,10 @@ def _find_range(graph: fx.Graph, dense: fx.Node) -> int:
 
 
 def _hold(graph: fx.GraphModule, layer: fx.Node, weight: HeldWeight, columns: int) -> None:
-    """Give a layer its integer weight, with so many columns of zeros more."""
+    """Give a layer its integer weight, with so many columns of zeros more, and a bias of its own.
+
+    A bias of two layers ExecuTorch would make an integer once, with the scales of the first.
+    """
     integers = F.pad(weight.integers, (0, columns)) if columns else weight.integers.contiguous()
     zero_points = torch.zeros(len(weight.scales), dtype=torch.int64)
     with graph.graph.inserting_before(layer):
@@ -117,6 +120,9 @@ def _hold(graph: fx.GraphModule, layer: fx.Node, weight: HeldWeight, columns: in
             for part, tensor in (("integers", integers), ("scales", weight.scales), ("zeros", zero_points))
         ]
         values = graph.graph.call_function(_operations().dequantize_per_channel.default, (*parts, weight.axis, *NARROW))
+        if len(layer.args) > 2 and layer.args[2] is not None:
+            bias = graph_tensor(graph, layer.args[2]).detach().clone()
+            layer.update_arg(2, _constant(graph, f"{layer.name}_bias", bias))
     layer.update_arg(1, values)
 
 

@@ -1,20 +1,22 @@
-"""LiteRT files (.tflite): float32, one row at a time.
+"""LiteRT files (.tflite), one row at a time: float32, or as the model's QuantSpec says.
 
 The same model gives the same bytes, in any process of one machine with one set of versions.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-from galenic.exporters.ends import check_ends, refuse_quantization, write_float
+from galenic.exporters.ends import Lowered, check_ends, write_file
 from galenic.exporters.exporter import Exporter
 from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Preprocessing
+from galenic.record.quant import HALF_BITS, Arithmetic, QuantRule
 from galenic.zoo.model import Model
 
 RUNTIME = "litert"
+INTEGER_BITS = 8
 
 
 def export(
@@ -27,35 +29,63 @@ def export(
     """Write ``model`` to ``path`` as one .tflite file: whole, or not at all.
 
     Args:
-        model: float, at rest in eval mode; any net but one for text.
+        model: at rest in eval mode; any net but one for text.
         path: of the file; what is there is replaced in one step.
         preprocessing: travels with the file, and gives inputs of the model's shape.
         classes: one name per output.
 
     Raises:
-        ModelError: the model cannot be converted, or is to be quantized.
+        ModelError: the model cannot be converted, or the rule cannot be held by this runtime.
         MissingPackage: the converter is not installed.
         StoreError: the file cannot be written; what was there is unchanged.
     """
     check_ends(model, preprocessing, classes)
     if model.quant is not None:
-        refuse_quantization(RUNTIME, model.quant.rule)
+        check_rule(model.quant.rule)
     EXPORTER.require()
-    from galenic.exporters.litert_graph import to_flatbuffer
+    if model.quant is None:
+        from galenic.exporters.litert_graph import to_flatbuffer
 
-    data = to_flatbuffer(model)
-    return write_float(model, path, data, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+        lowered = Lowered(to_flatbuffer(model), "float32")
+    else:
+        from galenic.exporters.litert_int8 import lower_quantized
+
+        lowered = lower_quantized(model)
+    return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+
+
+def check_rule(rule: QuantRule) -> None:
+    """ModelError where a .tflite file cannot hold such a quantization."""
+    if rule.arithmetic is Arithmetic.BFLOAT16:
+        raise _refused(f"bfloat16 for {RUNTIME}", "static, dynamic, weights or float16: it has no kernels for bfloat16")
+    if rule.group_size:
+        raise _refused(
+            f"one scale for each {rule.group_size} weights for {RUNTIME}",
+            "one scale per channel or tensor: it would round the scales of groups to 8 bits, and so change every weight",
+        )
+    weight_bits = {rule.weight_bits, *(one.weight_bits for one in rule.layers)}
+    activation_bits = {rule.activation_bits, *(one.activation_bits for one in rule.layers)}
+    integers = {bits for bits in activation_bits if bits is not None and bits < HALF_BITS}
+    if integers - {INTEGER_BITS} or any(bits is not None and INTEGER_BITS < bits < HALF_BITS for bits in weight_bits):
+        raise _refused(
+            f"{rule.weight_bits}-bit weights with {rule.activation_bits}-bit activations for {RUNTIME}",
+            "weights of up to 8 bits and 8-bit activations, as its kernels compute them",
+        )
+
+
+def _refused(given: str, expected: str) -> ModelError:
+    return ModelError(given, expected, "choose static_int8, or another runtime")
 
 
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".tflite",
     version=1,
-    summary="one LiteRT file, float32, one row at a time",
+    summary="one LiteRT file, one row at a time: float32, float16, integer weights, or integers throughout",
     export=export,
-    check_rule=partial(refuse_quantization, RUNTIME),
-    packages=("torch", "litert-torch", "litert-converter"),
-    needs=("litert_torch", "litert_converter", "ai_edge_litert", "jax", "torchao"),
+    check_rule=check_rule,
+    packages=("torch", "litert-torch", "litert-converter", "ai-edge-quantizer"),
+    needs=("litert_torch", "litert_converter", "ai_edge_litert", "ai_edge_quantizer", "jax", "torchao"),
     install=("pip install 'galenic[litert]' && pip install --no-deps litert-torch==0.10.0 litert-converter==0.5.0"),
     text=False,
 )

@@ -79,7 +79,11 @@ def unpacked(data: bytes) -> Any:
     """The file as a ``ModelT`` of LiteRT's schema; weights that lie behind the flatbuffer are brought into it."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    return flatbuffer_utils.read_model_from_bytearray(data)
+    model = flatbuffer_utils.read_model_from_bytearray(data)
+    for buffer in model.buffers:
+        if isinstance(buffer.data, bytes):  # from behind the flatbuffer; packed, only numpy's vectors are aligned
+            buffer.data = np.frombuffer(buffer.data, np.uint8)
+    return model
 
 
 def packed(model: Any) -> bytes:

@@ -40,6 +40,10 @@ class Net:
     spec: QuantSpec
     values: Mapping[str, np.ndarray]
 
+    def owner(self, name: str) -> str:
+        """The tensor whose grid a tensor has."""
+        return self.spec.shares.get(name, name)
+
 
 @dataclass(frozen=True)
 class Grids:
@@ -69,25 +73,26 @@ def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
     Raises:
         ModelError: an integer layer of the model takes or makes a tensor without a grid, or is not in the file.
     """
-    points = activations(net.spec.points)
-    known = {name: value for name, value in net.values.items() if net.spec.shares.get(name, name) in points}
+    points, owner = activations(net.spec.points), net.owner
+    known = {name: value for name, value in net.values.items() if owner(name) in points}
     ours = match(known, theirs)
     ours |= _by_name(net, [operation for operation in file if operation.output not in ours], known)
     gates = _gates(net, theirs, [operation for operation in file if operation.output not in ours])
-    own = {net.spec.shares.get(name, name) for name in ours.values()}
-    points |= {name: _point(name, GATE_SCALE, GATE_ZERO) for name in gates.values() if name not in own}
+    there = {owner(name) for name in ours.values()}
+    alone = {theirs: owner(name) for theirs, name in gates.items() if owner(name) not in there}
+    points |= {name: _point(name, GATE_SCALE, GATE_ZERO) for name in alone.values()}
     for operation in file:
         if operation.kind in FIXED and operation.output in ours:
-            tensor = net.spec.shares.get(ours[operation.output], ours[operation.output])
+            tensor = owner(ours[operation.output])
             points[tensor] = _point(tensor, *FIXED[operation.kind])
-    grids = {name: points[net.spec.shares.get(tensor, tensor)] for name, tensor in ours.items()}
+    grids = {name: points[owner(tensor)] for name, tensor in ours.items()}
     grids |= {name: _point(name, GATE_SCALE, 0) for name in gates}
     for operation in file:
         if operation.kind in FIXED:
             grids.setdefault(operation.output, _point(operation.output, *FIXED[operation.kind]))
         elif operation.kind in PADDING and operation.inputs[0] in grids:
             grids.setdefault(operation.output, grids[operation.inputs[0]])
-    return Grids(ours, points, grids, _floats(net.spec, grids, file))
+    return Grids(ours | alone, points, grids, _floats(net.spec, grids, file))
 
 
 def _by_name(net: Net, unmatched: Sequence[Operation], known: Mapping[str, np.ndarray]) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """A float .tflite file as an integer one, by ai-edge-quantizer on our numbers: a range for every tensor, bits for every layer.
 
-    activations    int8 with integer - 128 of ours; the range [(0 - zero_point) scale, (255 - zero_point) scale] gives our scale
-    weights        int8, or int4 where the grid has up to 4 bits and LiteRT has a kernel: dense layers and convolutions, but for
-                   depthwise and transposed ones; the range [-q scale, q scale] gives our scale again, one per output channel
-    biases         int32 at scale(input) scale(weight), as our points have them
+activations    int8 with integer - 128 of ours; the range [(0 - zero_point) scale, (255 - zero_point) scale] gives our scale
+weights        int8, or int4 where the grid has up to 4 bits and LiteRT has a kernel: dense layers and convolutions, but for
+               depthwise and transposed ones; the range [-q scale, q scale] gives our scale again, one per output channel
+biases         int32 at scale(input) scale(weight), as our points have them
 """
 
 from __future__ import annotations

@@ -11,13 +11,19 @@ Every verb keeps what it made in the default store (``GALENIC_STORE``, or ``runs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor, nn
+
 from galenic.compress.distill.soft_target import SoftTarget
 from galenic.compress.method import Method, Teacher, TeacherNeed
+from galenic.compress.quantize.row_checks import check_rows
+from galenic.compress.quantize.static import PostTraining, Rows
 from galenic.compress.quantize.static_int8 import StaticInt8
 from galenic.compress.supervised import Supervised
 from galenic.exporters.load import exporter_for
@@ -29,8 +35,9 @@ from galenic.pipeline.reference import as_teacher
 from galenic.pipeline.setting import Setting, default_store
 from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
 from galenic.record.artifact import Artifact
-from galenic.record.errors import ModelError
+from galenic.record.errors import DataError, ModelError, RecipeError
 from galenic.record.gate import Floors, GateResult, Margins
+from galenic.record.model import ModelSpec
 from galenic.record.predictions import Predictions
 from galenic.record.progress import Progress, silent
 from galenic.record.recipe import MeasureRecipe
@@ -83,9 +90,65 @@ def distill(
     return _phase(method, student, setting, config, *(_teacher(setting, one, scored) for one in given))
 
 
-def quantize(model: Model, task: Task, method: Method | None = None) -> Model:
-    """Give a model a quantization rule; the runtime's exporter places the integers."""
-    return _phase(method or StaticInt8(), model, Setting(task, default_store()), None)
+def quantize(
+    model: Model | nn.Module,
+    data: Task | Iterable[Tensor | np.ndarray],
+    method: Method | None = None,
+    *,
+    validation: Iterable[Tensor | np.ndarray] | None = None,
+    seed: int = 0,
+) -> Model:
+    """Find the grids of a model's integers; every runtime's exporter lowers the same ones.
+
+    Args:
+        model: a Model, or any module that torch.export traces.
+        data: its task, or batches (batch, *input_shape) of preprocessed rows to calibrate on, without any task. They are kept.
+        method: static INT8 where None.
+        validation: batches that choices are measured on; those of ``data`` where None. Not for a task, which has its own.
+        seed: of what a method draws.
+
+    Raises:
+        DataError: the rows are missing, not finite, or not like those of the task that the model was built for.
+        ModelError: the module cannot be traced or is quantized already.
+        RecipeError: the method needs a task.
+    """
+    chosen = method or StaticInt8()
+    if isinstance(data, Task):
+        if not isinstance(model, Model):
+            raise ModelError(
+                given=f"{type(model).__name__}, a plain module, with a task",
+                expected="a model from gx.build(name, task), or batches instead of the task",
+                todo="give batches of preprocessed rows: gx.quantize(module, batches)",
+            )
+        return _phase(chosen, model, Setting(data, default_store()), None)
+    if not isinstance(chosen, PostTraining):
+        raise RecipeError(
+            given=f"{chosen.name} on batches alone",
+            expected="a method that needs no labels and no teacher, such as StaticInt8",
+            todo="give the task instead of the batches",
+        )
+    rows = [torch.as_tensor(batch) for batch in data]
+    held = rows if validation is None else [torch.as_tensor(batch) for batch in validation]
+    known = model if isinstance(model, Model) else as_model(model, rows)
+    if known.task is not None:
+        check_rows(rows, known.task)
+    made = chosen.quantized(known, Rows(lambda: rows, lambda: held), seed)
+    return replace(made, lineage=(*known.lineage, chosen.name))
+
+
+def as_model(module: nn.Module, batches: Sequence[Tensor]) -> Model:
+    """A plain module as a Model, its shapes taken from the first batch; it cannot be built again from its spec."""
+    if not batches or len(batches[0]) == 0:
+        raise DataError("no calibration rows", "batches of some hundred rows", "give rows that are like those in use")
+    name = type(module).__name__
+    module = module.eval()
+    with torch.no_grad():
+        answers = module(batches[0][:2])
+    if not isinstance(answers, Tensor) or answers.dim() != 2:
+        shape = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
+        raise ModelError(f"{name}, which answers {shape}", "logits of shape (batch, classes)", "wrap it")
+    spec = ModelSpec(architecture=name, input_shape=tuple(batches[0].shape[1:]), outputs=answers.shape[1])
+    return Model(module, spec, (name,))
 
 
 def export(model: Model, runtime: str, path: str | Path) -> Artifact:

@@ -67,35 +67,27 @@ def test_gradients_of_a_range_are_the_slopes_of_what_is_not_rounded(
     x = rng.normal(size=64).astype(np.float32).astype(float) * 6
     ratio = x / step
     x = x[np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) > 1e-3]  # not on a tie
-    weight = rng.normal(size=len(x)).astype(np.float32).astype(float)
+    factor = rng.normal(size=len(x)).astype(np.float32).astype(float)
     error, shift = np.round(x / step) - x / step, zero + low / step
+    integers = np.round(x / step) + zero
+    inside = (integers >= 0) & (integers <= levels)
 
     def smooth(low: float, high: float) -> float:
         step = (high - low) / levels
         zero = -low / step + shift
-        return float(weight @ (step * (np.clip(integer(step, zero), 0, levels) - zero)))
-
-    def integer(step: float, zero: float) -> np.ndarray:
-        free = x / step + error + zero
-        inside = (np.round(x / base) + base_zero >= 0) & (np.round(x / base) + base_zero <= levels)
-        return np.where(inside, np.clip(free, -1e9, 1e9), np.where(x > 0, levels, 0))
-
-    base, base_zero, h = step, zero, 1e-6
-
-    def slope(low_step: float, high_step: float) -> float:
-        up, down = (low + low_step, high + high_step), (low - low_step, high - high_step)
-        return (unclipped(*up) - unclipped(*down)) / (2 * h)
-
-    def unclipped(low: float, high: float) -> float:
-        step = (high - low) / levels
-        zero = -low / step + shift
-        return float(weight @ (step * (integer(step, zero) - zero)))
+        made = np.where(inside, x / step + error + zero, np.where(x > 0, levels, 0))
+        return float(factor @ (step * (made - zero)))
 
     both = torch.tensor([low, high], dtype=torch.float32, requires_grad=True)
-    y = round_with_ends(torch.tensor(x, dtype=torch.float32), both, bits)
-    (found,) = torch.autograd.grad((y * torch.tensor(weight, dtype=torch.float32)).sum(), both)
-    np.testing.assert_allclose(found, [slope(h, 0.0), slope(0.0, h)], rtol=2e-3, atol=2e-3)
-    assert smooth(low, high) == pytest.approx(float((y.detach().double() @ torch.tensor(weight))), abs=1e-3)
+    y = (round_with_ends(torch.tensor(x, dtype=torch.float32), both, bits) * torch.tensor(factor)).sum()
+    y.backward()
+    h = 1e-6
+    slopes = [
+        (smooth(low + h, high) - smooth(low - h, high)) / (2 * h),
+        (smooth(low, high + h) - smooth(low, high - h)) / (2 * h),
+    ]
+    np.testing.assert_allclose(both.grad, slopes, rtol=2e-3, atol=2e-3)
+    assert smooth(low, high) == pytest.approx(y.item(), abs=1e-3)
 
 
 def test_gradients_of_weights_and_their_scale_by_hand() -> None:

@@ -91,7 +91,11 @@ def test_a_layers_activation_bits_are_those_of_its_fused_relu(known, batches) ->
     rule = QuantRule(layers=(LayerRule(layer="0", activation_bits=4),))
     spec = quantize_static(known, rule, Rows(batches(32, (2,)), batches(32, (2,))), FIXED).quant
     assert spec is not None
-    assert {p.tensor: p.bits for p in spec.points if p.role is not TensorRole.WEIGHT} == {"input": 8, "1/relu": 4, "2": 8}
+    assert {p.tensor: p.bits for p in spec.points if p.role is not TensorRole.WEIGHT} == {
+        "input": 8,
+        "1/relu": 4,
+        "2": 8,
+    }
 
 
 def test_a_quantized_model_is_not_quantized_again(known, batches) -> None:

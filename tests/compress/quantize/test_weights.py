@@ -25,7 +25,9 @@ def test_rules_of_single_layers_give_their_bits(known) -> None:
     rule = QuantRule(layers=(LayerRule(layer="2", weight_bits=4),))
     points = weight_points(graph, rule, {})
     assert [(point.tensor, point.bits) for point in points] == [("0", 8), ("2", 4)]
-    assert all(0.9 * most / 7 < scale <= most / 7 * 1.0001 for scale, most in zip(points[1].scale, (1, 4, 2), strict=True))
+    assert all(
+        0.9 * most / 7 < scale <= most / 7 * 1.0001 for scale, most in zip(points[1].scale, (1, 4, 2), strict=True)
+    )
     assert kept_layers(graph, QuantRule(layers=(LayerRule(layer="0", weight_bits=32),))) == ("0",)
     assert [point.tensor for point in weight_points(graph, QuantRule(keep=("0",)), {})] == ["2"]
     assert weight_points(graph, QuantRule(per_channel=False), {})[1].scale == pytest.approx((4 / 127,))

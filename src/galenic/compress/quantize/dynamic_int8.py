@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import fx
 
 from galenic.compress.method import Bench, TeacherNeed
-from galenic.compress.quantize.static import already_quantized
+from galenic.compress.quantize.static import Rows, already_quantized
 from galenic.compress.quantize.weights import bake, dead_channels, kept_layers, weight_points
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
@@ -78,6 +78,11 @@ class DynamicInt8(Record):
     def rule(self) -> QuantRule:
         """INT8 weights and activations, the latter rounded as they come."""
         return QuantRule(arithmetic=Arithmetic.DYNAMIC, per_channel=self.per_channel, keep=self.keep)
+
+    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
+        """The module with its dense weights on their grids; the rows are not read."""
+        del rows, seed
+        return quantize_dense(model, self.rule)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The module with its dense weights on their grids; the bench is not read."""

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 
 from galenic.compress.method import Bench, TeacherNeed
-from galenic.compress.quantize.static import already_quantized
+from galenic.compress.quantize.static import Rows, already_quantized
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
 from galenic.record.quant import Arithmetic, QuantRule, QuantSpec
@@ -56,6 +56,11 @@ class Float16(Record):
         """16 bits for everything."""
         return QuantRule(arithmetic=Arithmetic.FLOAT16, weight_bits=HALF_BITS, activation_bits=HALF_BITS)
 
+    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
+        """The same module with a rule for the exporter; the rows are not read."""
+        del rows, seed
+        return to_half(model, self.rule)
+
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The same module with a rule for the exporter."""
         del bench
@@ -74,6 +79,11 @@ class BFloat16(Record):
     def rule(self) -> QuantRule:
         """16 bits for everything."""
         return QuantRule(arithmetic=Arithmetic.BFLOAT16, weight_bits=HALF_BITS, activation_bits=HALF_BITS)
+
+    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
+        """The same module with a rule for the exporter; the rows are not read."""
+        del rows, seed
+        return to_half(model, self.rule)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The same module with a rule for the exporter."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, fx
@@ -58,6 +59,14 @@ class Rows:
     calibration: Batches
     validation: Batches
     kind: TaskKind = TaskKind.SINGLE_LABEL
+
+
+@runtime_checkable
+class PostTraining(Protocol):
+    """A method that needs rows to calibrate on, and no task: ``gx.quantize(module, batches)`` takes it."""
+
+    def quantized(self, model: Model, rows: Rows, seed: int) -> Model:
+        """The model with its weights on their grids and a QuantSpec."""
 
 
 @dataclass(frozen=True)

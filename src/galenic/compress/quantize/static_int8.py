@@ -57,12 +57,22 @@ class StaticInt8(Record):
         """Raise ModelError for a text net: static ranges of its activations are not supported."""
         refuse_text(model, "as static 8-bit integers")
 
-    def apply(self, model: Model, bench: Bench) -> list[Model]:
-        """The module with its weights on their grids and a QuantSpec with every point."""
+    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
+        """The module with its weights on their grids and a QuantSpec with every point; nothing is random."""
+        del seed
         self.refuse_model(model)
-        choices = Choices(self.observer, self.correct_bias, self.equalise)
-        made = quantize_static(model, calibrated_rule(self.rule, bench.task), task_rows(bench.task), choices)
-        return [replace(made, lineage=(*model.lineage, self.name))]
+        return quantize_static(model, self.rule, rows, Choices(self.observer, self.correct_bias, self.equalise))
+
+    def apply(self, model: Model, bench: Bench) -> list[Model]:
+        """The same on the task's rows."""
+        return [calibrated(self.quantized(model, task_rows(bench.task)), model, bench.task, self.name)]
+
+
+def calibrated(made: Model, before: Model, task: Task, name: str) -> Model:
+    """What a method made of a model, with the rows that its ranges were found on and its name in the lineage."""
+    assert made.quant is not None
+    spec = made.quant.model_copy(update={"rule": calibrated_rule(made.quant.rule, task)})
+    return replace(made, quant=spec, lineage=(*before.lineage, name))
 
 
 def calibrated_rule(rule: QuantRule, task: Task) -> QuantRule:
