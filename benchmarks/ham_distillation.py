@@ -76,7 +76,6 @@ METHODS: dict[str, tuple[list[Method], tuple[str, ...]]] = {
     "progressive": ([gx.Progressive(assistants=(ASSISTANT,), soft_target=KD)], FIRST),
     "multi_average": ([multi(gx.Weighting.AVERAGE)], tuple(TEACHERS)),
     "multi_validation": ([multi(gx.Weighting.VALIDATION)], tuple(TEACHERS)),
-    "multi_confidence": ([multi(gx.Weighting.CONFIDENCE)], tuple(TEACHERS)),
     "multi_attention": ([multi(gx.Weighting.ATTENTION)], tuple(TEACHERS)),
 }
 

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 DISTILLATION = (
     ("MNIST, 2 x 800 units, test errors: labels alone", "hinton_mnist", "plain.errors", "146 (Hinton)"),
-    ("the same, distilled at T = 20 on jittered views", "hinton_mnist", "distilled.errors", "74 (Hinton)"),
+    ("the same, distilled at T = 20 on moved views", "hinton_mnist", "distilled.errors", "74 (Hinton)"),
     ("threes right by a net that never saw one", "hinton_mnist", "omitted3.recall_of_3", "0.986 (Hinton)"),
     ("HAM10000-64, own lesion split, gain in macro AUC: soft targets", "ham_distillation", "kd.gain", "0"),
     ("the same with attention transfer", "ham_distillation", "kd_at.gain", "0"),

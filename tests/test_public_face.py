@@ -26,14 +26,17 @@ METHODS = [
     "MixedPrecision",
     "MultiTeacher",
     "Progressive",
+    "QuantizationAwareTraining",
     "SoftTarget",
     "StaticInt8",
+    "StaticW4A8",
     "Supervised",
     "VirtualTeacher",
+    "WeightInt4",
 ]
 
 
-OPTIONS = ["Assistant", "Budget", "Matching", "Pair", "Precision", "Reduction", "Shape", "Weighting"]
+OPTIONS = ["AdaRound", "Assistant", "Budget", "Matching", "Pair", "Precision", "Reduction", "Rounding", "Shape", "Weighting"]
 
 
 def test_the_public_names_are_these() -> None:

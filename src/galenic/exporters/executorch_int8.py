@@ -24,7 +24,7 @@ from torch import fx
 from galenic.exporters.ends import Lowered, check_weights
 from galenic.exporters.executorch_count import count_integer
 from galenic.exporters.executorch_program import quiet, resting, to_program
-from galenic.exporters.executorch_qdq import HIGHEST, HeldWeight, place
+from galenic.exporters.executorch_qdq import HIGHEST, HeldWeight, placed
 from galenic.exporters.matching import activations, in_use, refuse_unmatched, weights
 from galenic.record.errors import ModelError
 from galenic.record.quant import FLOAT_BITS, Arithmetic, QuantPoint, QuantRule, QuantSpec
@@ -50,8 +50,8 @@ def lower_int8(model: Model) -> Lowered:
         graph = traced(resting(model))
         names = tuple(layers(graph))
         rounded, held = rounded_tensors(graph, spec), held_weights(graph, spec)
-        place(graph, rounded, held)
-    data = to_program(model, graph)
+        integers = placed(graph, rounded, held)
+    data = to_program(model, integers)
     return Lowered(data, "int8", in_use(spec, rounded), count_integer(data, names, held))
 
 

@@ -40,8 +40,8 @@ class HeldWeight:
     axis: int
 
 
-def place(graph: fx.GraphModule, rounded: Mapping[str, QuantPoint], held: Mapping[str, HeldWeight]) -> None:
-    """Put quantize and dequantize operations and integer weights into a graph, in place.
+def placed(graph: fx.GraphModule, rounded: Mapping[str, QuantPoint], held: Mapping[str, HeldWeight]) -> fx.GraphModule:
+    """A graph with quantize and dequantize operations and integer weights; the one that is given is used up.
 
     Args:
         graph: of a folded model (``galenic.zoo.graph.traced``).
@@ -60,7 +60,7 @@ def place(graph: fx.GraphModule, rounded: Mapping[str, QuantPoint], held: Mappin
         columns = _find_range(graph.graph, node) if node is last and name not in rounded else 0
         _hold(graph, node, weight, columns)
     graph.graph.eliminate_dead_code()
-    graph.recompile()
+    return fx.GraphModule(graph, graph.graph)  # which takes along only what the operations use
 
 
 def _round(graph: fx.Graph, node: fx.Node, point: QuantPoint) -> None:

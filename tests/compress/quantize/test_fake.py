@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galenic.compress.quantize.fake import (
@@ -20,6 +20,7 @@ from galenic.compress.quantize.grid import Grid, affine_grid, round_activation, 
 ENDS = st.tuples(st.floats(-8.0, -0.05), st.floats(0.05, 8.0))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 999), ends=ENDS, bits=st.integers(2, 8))
 def test_rounding_has_the_bits_of_torchs_own(seed: int, ends: tuple[float, float], bits: int) -> None:
     grid = affine_grid(*ends, bits)
@@ -54,6 +55,7 @@ def test_the_rounding_of_the_zero_point_has_a_share_in_the_gradient() -> None:
     np.testing.assert_allclose(to_ends, [[1 + 0.2 / 3, -0.2 / 3], [0.2 / 3, 1 - 0.2 / 3]], atol=1e-6)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 999), ends=ENDS, bits=st.integers(2, 8))
 def test_gradients_of_a_range_are_the_slopes_of_what_is_not_rounded(
     seed: int, ends: tuple[float, float], bits: int
@@ -102,6 +104,7 @@ def test_gradients_of_weights_and_their_scale_by_hand() -> None:
     assert log_scale.grad.item() == pytest.approx(1 * -0.04 + 2 * -0.04 + 3 * 0.7, rel=1e-5)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 999), bits=st.integers(2, 8))
 def test_gradients_of_scales_are_the_slopes_of_what_is_not_rounded(seed: int, bits: int) -> None:
     rng, limit = np.random.default_rng(seed), 2 ** (bits - 1) - 1
@@ -133,6 +136,7 @@ def test_a_scale_that_is_too_wide_is_bounded_and_only_becomes_smaller() -> None:
         assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 999), bits=st.integers(2, 8), log=st.floats(-12, 5))
 def test_some_weight_always_reaches_the_largest_integer_of_a_scale_that_is_not_too_small(
     seed: int, bits: int, log: float
@@ -153,6 +157,7 @@ def test_a_dead_channel_has_a_scale_and_stays_zero() -> None:
     assert log.grad.tolist() == [0.0]
 
 
+@settings(deadline=None)
 @given(ends=ENDS, bits=st.integers(2, 8))
 def test_a_learned_range_starts_with_the_grid_that_it_was_given(ends: tuple[float, float], bits: int) -> None:
     given_grid = affine_grid(*ends, bits)

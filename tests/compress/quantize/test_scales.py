@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galenic.compress.quantize.grid import round_weight, weight_scales
@@ -12,13 +13,13 @@ from galenic.compress.quantize.scales import SHARES, least_error_scales
 
 
 def test_a_lonely_large_weight_is_clipped() -> None:
-    # q = 1: scale 4 would make zeros of all ones (error 8), scale 1.2 makes 1.2 of them and of 4 (error 0.32 + 7.84)
-    weight = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 4.0]])
+    # q = 1: scale 3 would make zeros of all ones (error 8), scale 1.2 makes 1.2 of them and of 3 (error 0.32 + 3.24)
+    weight = torch.tensor([[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0]])
     scale = least_error_scales(weight, bits=2).item()
-    candidates = np.linspace(1.0, 0.15, SHARES) * 4.0
+    candidates = np.linspace(1.0, 0.15, SHARES) * 3.0
     w = weight.numpy()
     errors = [float(np.sum((w - s * np.clip(np.round(w / s), -1, 1)) ** 2)) for s in candidates]
-    assert scale == np.float32(candidates[int(np.argmin(errors))])
+    assert scale == pytest.approx(candidates[int(np.argmin(errors))], rel=1e-6)
     assert scale < 2.0
 
 
@@ -27,6 +28,7 @@ def test_weights_on_a_grid_keep_it() -> None:
     torch.testing.assert_close(least_error_scales(weight, bits=4), torch.tensor([[0.1], [0.2]]))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 999), bits=st.integers(2, 8), group=st.sampled_from([0, 4, 12]))
 def test_the_error_is_never_more_than_with_the_largest_weight_and_some_weight_reaches_the_end(
     seed: int, bits: int, group: int

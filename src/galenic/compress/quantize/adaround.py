@@ -198,9 +198,8 @@ class _Peak(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
-        kept = [other for node, other in self.env.items() if node.op != "get_attr"]
-        alive = sum(one.nbytes for one in (*kept, value) if isinstance(one, Tensor))
-        self.bytes = max(self.bytes, alive)
+        alive = [other for node, other in (*self.env.items(), (n, value)) if node.op != "get_attr"]
+        self.bytes = max(self.bytes, sum(one.nbytes for one in alive if isinstance(one, Tensor)))
         return value
 
 

@@ -19,8 +19,8 @@ from torch import fx
 from galenic.compress.method import Bench, TeacherNeed
 from galenic.compress.quantize.adaround import AdaRound, round_layers
 from galenic.compress.quantize.calibrate import Batches
-from galenic.compress.quantize.static import Choices, already_quantized, quantize_static, refuse_text
-from galenic.compress.quantize.static_int8 import calibrated_rule, task_rows
+from galenic.compress.quantize.static import Choices, Rows, already_quantized, quantize_static, refuse_text
+from galenic.compress.quantize.static_int8 import calibrated, task_rows
 from galenic.compress.quantize.weights import (
     Rounder,
     bake,
@@ -126,16 +126,21 @@ class WeightInt4(Record):
         )
 
     def refuse_model(self, model: Model) -> None:
-        """Raise ModelError for a text net: its rows are not calibrated on."""
-        refuse_text(model, f"as {self.bits}-bit weights")
+        """Raise ModelError for a text net whose rounding is to be learned: its rows are not gone through layer by layer."""
+        if self.rounding is Rounding.ADAROUND:
+            refuse_text(model, "whose rounding is to be learned", "choose rounding = 'nearest'")
 
-    def apply(self, model: Model, bench: Bench) -> list[Model]:
+    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
         """The module with its weights on their grids and a QuantSpec of them."""
         self.refuse_model(model)
-        rounding = rounder(self.rounding, self.adaround, bench.seed)
-        rule = calibrated_rule(self.rule, bench.task) if rounding is not None else self.rule
-        made = quantize_weights(model, rule, task_rows(bench.task).calibration, rounding)
-        return [replace(made, lineage=(*model.lineage, self.name))]
+        return quantize_weights(model, self.rule, rows.calibration, rounder(self.rounding, self.adaround, seed))
+
+    def apply(self, model: Model, bench: Bench) -> list[Model]:
+        """The same on the task's calibration rows, where those are looked at."""
+        made = self.quantized(model, task_rows(bench.task), bench.seed)
+        if self.rounding is Rounding.NEAREST:
+            return [replace(made, lineage=(*model.lineage, self.name))]
+        return [calibrated(made, model, bench.task, self.name)]
 
 
 class StaticW4A8(Record):
@@ -177,14 +182,16 @@ class StaticW4A8(Record):
         """Raise ModelError for a text net: static ranges of its activations are not supported."""
         refuse_text(model, "as static integers")
 
-    def apply(self, model: Model, bench: Bench) -> list[Model]:
+    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
         """The module with its weights on their grids and a QuantSpec with every point."""
         self.refuse_model(model)
-        rounding = rounder(self.rounding, self.adaround, bench.seed)
+        rounding = rounder(self.rounding, self.adaround, seed)
         choices = Choices(self.observer, self.correct_bias, self.equalise, rounding)
-        rule = calibrated_rule(self.rule, bench.task)
-        made = quantize_static(model, rule, task_rows(bench.task), choices, self.end_bits)
-        return [replace(made, lineage=(*model.lineage, self.name))]
+        return quantize_static(model, self.rule, rows, choices, self.end_bits)
+
+    def apply(self, model: Model, bench: Bench) -> list[Model]:
+        """The same on the task's rows."""
+        return [calibrated(self.quantized(model, task_rows(bench.task), bench.seed), model, bench.task, self.name)]
 
 
 def rounder(rounding: Rounding, config: AdaRound, seed: int) -> Rounder | None:
