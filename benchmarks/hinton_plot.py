@@ -14,6 +14,7 @@ from galenic.record.task import Task
 
 SHOWN_TEMPERATURES = (1.0, 4.0, 20.0)
 DIGITS = 4
+BARS = "#4c78a8"
 FOLDER = Path("runs") / "plots"
 
 
@@ -39,8 +40,11 @@ def write_plot(
         figure.add_trace(
             go.Scatter(x=names, y=list(values), mode="lines+markers", name=f"2 x {units} units"), row=1, col=1
         )
-    figure.add_hline(y=plain, line_dash="dot", annotation_text="2 x 800 units, labels alone", row=1, col=1)
-    figure.update_yaxes(type="log", title="errors of 10,000", row=1, col=1)
+    alone = go.Scatter(
+        x=names, y=[plain] * len(names), mode="lines", line_dash="dot", name="2 x 800 units, labels alone"
+    )
+    figure.add_trace(alone, row=1, col=1)
+    figure.update_yaxes(type="log", title="errors of 10,000", dtick="D2", row=1, col=1)
     for row, case in enumerate(ambiguous(teacher), 2):
         image = task.test.inputs[case].reshape(28, 28)[::-1]
         figure.add_trace(go.Heatmap(z=image, colorscale="Greys", showscale=False), row=row, col=1)
@@ -48,7 +52,9 @@ def write_plot(
         figure.update_yaxes(visible=False, scaleanchor=f"x{2 + (row - 2) * 4}", row=row, col=1)
         for column, temperature in enumerate(SHOWN_TEMPERATURES, 2):
             soft = softened(teacher.logits[case], temperature)
-            figure.add_trace(go.Bar(x=list(range(10)), y=soft, showlegend=False), row=row, col=column)
+            figure.add_trace(
+                go.Bar(x=list(range(10)), y=soft, showlegend=False, marker_color=BARS), row=row, col=column
+            )
             figure.update_yaxes(range=[0, 1], row=row, col=column)
             figure.update_xaxes(dtick=1, row=row, col=column)
     figure.update_layout(height=1100, title="Distillation on MNIST, after Hinton, Vinyals and Dean (2015)")

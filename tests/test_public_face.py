@@ -18,9 +18,12 @@ PUBLIC = [
 METHODS = [
     "AttentionMatrices",
     "AttentionTransfer",
+    "BFloat16",
     "ClassPrior",
     "DKD",
+    "DynamicInt8",
     "FeatureMatching",
+    "Float16",
     "HiddenStates",
     "LogitStandardization",
     "MixedPrecision",

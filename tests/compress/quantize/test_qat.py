@@ -50,15 +50,15 @@ CONFIG = TrainingConfig(
 
 
 class Net(nn.Module):
-    """A folded norm, a depthwise layer, a residual sum, a hardswish, a pool."""
+    """A folded norm, a depthwise layer, a residual sum, a ReLU6, a pool."""
 
     def __init__(self, classes: int = 2) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
         self.block = nn.Sequential(
-            nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Hardswish(), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+            nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU6(), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
         )
-        self.pool, self.drop = nn.AvgPool2d(2), nn.Dropout(0.2)
+        self.pool, self.drop = nn.MaxPool2d(2), nn.Dropout(0.2)
         self.head = nn.LazyLinear(classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ def test_the_specification_is_that_of_the_baked_weights(bench: Bench) -> None:
     assert activations[0] == "input"
     assert activations[-1] == "head"
     assert (
-        spec.shares == {"pool/avg_pool2d": "add" if "add" in activations else "/add", "flatten": "add"} or spec.shares
+        spec.shares == {"pool/max_pool2d": "add" if "add" in activations else "/add", "flatten": "add"} or spec.shares
     )
 
 
@@ -278,7 +278,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 import torch
-sys.path[:0] = sys.argv[2:4]
+sys.path[:0] = sys.argv[2:4]  # two folders have a conftest
 from conftest import make_task
 from test_qat import CONFIG, net
 from galenic.compress.method import Bench
@@ -298,7 +298,7 @@ def test_a_killed_training_goes_on_to_the_same_model_bit_for_bit(task, tmp_path:
     method = QuantizationAwareTraining(weight_bits=4, learned_until=0.75)
     (undisturbed,) = method.apply(net(12, 2), Bench(task, 3, tmp_path / "undisturbed", CONFIG))
     here = Path(__file__).parent
-    command = [sys.executable, "-c", KILLED, tmp_path / "killed", here, here.parents[1]]
+    command = [sys.executable, "-c", KILLED, tmp_path / "killed", here.parents[1], here]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         while other.stdout.readline().strip() != "2":
