@@ -39,7 +39,18 @@ METHODS = [
 ]
 
 
-OPTIONS = ["AdaRound", "Assistant", "Budget", "Matching", "Pair", "Precision", "Reduction", "Rounding", "Shape", "Weighting"]
+OPTIONS = [
+    "AdaRound",
+    "Assistant",
+    "Budget",
+    "Matching",
+    "Pair",
+    "Precision",
+    "Reduction",
+    "Rounding",
+    "Shape",
+    "Weighting",
+]
 
 
 def test_the_public_names_are_these() -> None:

@@ -14,10 +14,8 @@ import torch
 from torch import nn
 
 from galenic.exporters.executorch import EXPORTER, export
-from galenic.exporters.load import exporter_for
 from galenic.record.artifact import Artifact
 from galenic.record.errors import MissingPackage, ModelError
-from galenic.record.quant import QuantRule, QuantSpec
 from galenic.runtimes.executorch import RUNTIME
 from galenic.runtimes.load import open_session
 from galenic.zoo.build import build
@@ -224,15 +222,6 @@ def test_a_model_for_another_task_is_refused_with_both_numbers(known, wrap, ends
     model = wrap(known, (2,), 3)
     with pytest.raises(ModelError, match="has 3 outputs; expected 2"):
         export(model, tmp_path / "model.pte", **(ends(model) | {"classes": ("a", "b")}))
-
-
-def test_integers_are_refused_before_any_work_starts(known, wrap, ends, tmp_path):
-    rule = QuantRule(weight_bits=4)
-    model = wrap(known, (2,), 3)
-    with pytest.raises(ModelError, match="4-bit weights with 8-bit activations for executorch"):
-        exporter_for("executorch").check_rule(rule)
-    with pytest.raises(ModelError, match="for executorch"):
-        export(replace(model, quant=QuantSpec(rule=rule)), tmp_path / "model.pte", **ends(model))
 
 
 def test_where_executorch_is_not_installed_the_command_is_named(known, wrap, ends, tmp_path, monkeypatch):

@@ -15,10 +15,8 @@ from torch import nn
 
 from galenic.exporters.litert import EXPORTER, export
 from galenic.exporters.litert_file import kinds, unpacked
-from galenic.exporters.load import exporter_for
 from galenic.record.artifact import Artifact
 from galenic.record.errors import MissingPackage, ModelError
-from galenic.record.quant import QuantRule, QuantSpec
 from galenic.runtimes.litert import RUNTIME
 from galenic.runtimes.load import open_session
 from galenic.zoo.build import build
@@ -194,15 +192,6 @@ def test_a_model_for_another_task_is_refused_with_both_numbers(known, wrap, ends
     model = wrap(known, (2,), 3)
     with pytest.raises(ModelError, match="has 3 outputs; expected 2"):
         export(model, tmp_path / "model.tflite", **(ends(model) | {"classes": ("a", "b")}))
-
-
-def test_integers_are_refused_before_any_work_starts(known, wrap, ends, tmp_path):
-    rule = QuantRule(weight_bits=4)
-    model = wrap(known, (2,), 3)
-    with pytest.raises(ModelError, match="4-bit weights with 8-bit activations for litert"):
-        exporter_for("litert").check_rule(rule)
-    with pytest.raises(ModelError, match="for litert"):
-        export(replace(model, quant=QuantSpec(rule=rule)), tmp_path / "model.tflite", **ends(model))
 
 
 def test_where_the_converter_is_not_installed_the_two_commands_are_named(known, wrap, ends, tmp_path, monkeypatch):

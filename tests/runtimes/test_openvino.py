@@ -60,7 +60,9 @@ def test_threads_streams_and_float32_are_as_asked_for_and_nothing_is_quantized_o
 
 
 def test_another_precision_than_asked_for_is_an_error(artifact, monkeypatch):
-    monkeypatch.setattr("galenic.runtimes.openvino._options", lambda threads: {"INFERENCE_PRECISION_HINT": "bf16"})
+    monkeypatch.setattr(
+        "galenic.runtimes.openvino._options", lambda threads, arithmetic: {"INFERENCE_PRECISION_HINT": "bf16"}
+    )
     with pytest.raises(ModelError, match=r"computes .* in bf16"):
         load(artifact())
 

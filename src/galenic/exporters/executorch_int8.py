@@ -88,7 +88,7 @@ def rounded_tensors(graph: fx.GraphModule, spec: QuantSpec) -> dict[str, QuantPo
             used |= {shared[end] for end in known}
         elif node.target in COMBINING and known == ends:
             used |= {shared[end] for end in ends}
-    refuse_unmatched("ExecuTorch", missing)
+    refuse_unmatched("ExecuTorch", list(dict.fromkeys(missing)))
     return {name: point for name, point in grids.items() if shared[name] in used and name != logits}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import fx
 
 from galenic.exporters.litert_file import OUTPUT, WEIGHT_POSITION, Operation, is_constant, operations
@@ -45,25 +45,40 @@ def rounded_tensors(file: Any, grids: Grids) -> set[str]:
     return found
 
 
-def check_weights_held(file: Any, graph: fx.GraphModule, spec: QuantSpec) -> None:
-    """ModelError unless each layer with a point has our integers in the file, whatever the order within a channel."""
-    points, nodes = weights(spec.points), layers(graph)
-    for operation, weight in _integer_weights(file):
+def check_weights_held(file: Any, parts: Sequence[Operation], graph: fx.GraphModule, spec: QuantSpec) -> None:
+    """ModelError unless each layer with a point has our integers in the file, whatever their order within a channel.
+
+    Args:
+        file: quantized.
+        parts: the operations of the float file that it is made of.
+        graph: of the model.
+        spec: the weights' points.
+    """
+    tensors = {tensor.name.decode(): tensor for tensor in file.subgraphs[0].tensors}
+    points, nodes, seen = weights(spec.points), layers(graph), set()
+    for operation in parts:
         if operation.layer not in points:
             continue
+        seen.add(operation.layer)
+        weight = tensors[operation.constants[WEIGHT_POSITION].name.decode()]
         node = nodes[operation.layer]
         ours = graph_tensor(graph, node.args[1]).detach()
         turned = ours.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else ours
-        rows = turned.reshape(len(turned), -1).double()
-        scales = torch.tensor(points[operation.layer].scale, dtype=torch.float64).reshape(-1, 1)
-        expected = np.sort((rows / scales).round().numpy(), axis=1)
-        theirs = np.moveaxis(integers(file, weight), channel_axis(operation), 0)
-        if not np.array_equal(np.sort(theirs.reshape(len(theirs), -1), axis=1), expected):
+        scales = np.array(points[operation.layer].scale, np.float64).reshape(-1, 1)
+        expected = np.rint(turned.reshape(len(turned), -1).numpy() / scales)
+        theirs = np.moveaxis(integers(file, weight), channel_axis(operation), 0).reshape(len(expected), -1)
+        if not np.array_equal(np.sort(theirs, axis=1), np.sort(expected, axis=1)):
             raise ModelError(
                 given=f"weights of {operation.layer} in the LiteRT file that are other integers than the model's",
                 expected="weights on the grids of their points",
-                todo="quantize the model anew; if that does not help, report it",
+                todo="keep this layer float (keep = [...]), or report what module it is",
             )
+    if points.keys() - seen:
+        raise ModelError(
+            given=f"a LiteRT file without the layer {sorted(points.keys() - seen)[0]}",
+            expected="every integer layer of the model, by its name",
+            todo="keep this layer float (keep = [...]), or report what module it is",
+        )
 
 
 def count_integer(file: Any, graph: fx.GraphModule, spec: QuantSpec) -> IntegerOps:

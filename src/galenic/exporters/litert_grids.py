@@ -20,7 +20,6 @@ from torch import fx
 
 from galenic.exporters.litert_file import FLOAT32, Operation
 from galenic.exporters.matching import activations, match, refuse_unmatched, weights
-from galenic.record.errors import ModelError
 from galenic.record.quant import QuantPoint, QuantSpec, TensorRole
 from galenic.zoo.graph import ATEN, NAME, layers, tensors
 
@@ -71,7 +70,7 @@ def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
         file: its operations.
 
     Raises:
-        ModelError: an integer layer of the model takes or makes a tensor without a grid, or is not in the file.
+        ModelError: an integer layer of the model takes or makes a tensor without a grid.
     """
     points, owner = activations(net.spec.points), net.owner
     known = {name: value for name, value in net.values.items() if owner(name) in points}
@@ -128,21 +127,13 @@ def _point(tensor: str, scale: float, zero_point: int) -> QuantPoint:
 
 def _floats(spec: QuantSpec, grids: Mapping[str, QuantPoint], file: Sequence[Operation]) -> tuple[str, ...]:
     """The operations that stay float; ModelError where one of them is an integer layer of ours."""
-    integer = set(weights(spec.points)) - set(spec.stays_float)
-    left, missing, seen = [], [], set()
+    integer, left, missing = weights(spec.points), [], []
     for operation in file:
         without = [name for name in (*operation.inputs, operation.output) if name not in grids]
-        seen.add(operation.layer)
         if operation.layer in integer:
             missing += without
         elif without or operation.layer or _has_constants(operation):
             left.append(operation.output)
-    if integer - seen:
-        raise ModelError(
-            given=f"a LiteRT file without the layer {sorted(integer - seen)[0]}",
-            expected="every integer layer of the model, by its name",
-            todo="keep this layer float (keep = [...]), or report what module it is",
-        )
     refuse_unmatched("LiteRT", list(dict.fromkeys(missing)))
     return tuple(left)
 

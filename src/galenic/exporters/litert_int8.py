@@ -10,6 +10,7 @@ it makes of x sigmoid(x), whose sigmoid it rounds to 1/256.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import fx
 
 from galenic.exporters.ends import Lowered, check_weights
 from galenic.exporters.litert_coverage import check_weights_held, count_integer, rounded_tensors, shorten_names
-from galenic.exporters.litert_file import operations, packed, unpacked
+from galenic.exporters.litert_file import Operation, operations, packed, unpacked
 from galenic.exporters.litert_graph import check_ready, to_flatbuffer, with_biases
 from galenic.exporters.litert_grids import Net, find_grids
 from galenic.exporters.litert_recipe import FEW_BITS, quantized
@@ -56,15 +57,15 @@ def _lower_static(model: Model) -> Lowered:
     file = unpacked(quantized(data, spec, parts, grids.grids, grids.floats))
     held = tuple(grids.points.get(one.tensor, one) if one.role is not TensorRole.WEIGHT else one for one in spec.points)
     used = in_use(spec.model_copy(update={"points": held}), rounded_tensors(file, grids))
-    return _finished(file, graph, used)
+    return _finished(file, parts, graph, used)
 
 
 def _lower_weights(model: Model) -> Lowered:
     """Integer weights alone."""
     spec, graph = _spec(model), traced(model)
     data = to_flatbuffer(with_biases(model, graph))
-    file = unpacked(quantized(data, spec, operations(unpacked(data))))
-    return _finished(file, graph, in_use(spec, ()))
+    parts = operations(unpacked(data))
+    return _finished(unpacked(quantized(data, spec, parts)), parts, graph, in_use(spec, ()))
 
 
 def _lower_half(model: Model) -> Lowered:
@@ -74,8 +75,8 @@ def _lower_half(model: Model) -> Lowered:
     return Lowered(packed(file), "float16", _spec(model), IntegerOps(integer=0, floating=0, expected=0))
 
 
-def _finished(file: Any, graph: fx.GraphModule, spec: QuantSpec) -> Lowered:
-    check_weights_held(file, graph, spec)
+def _finished(file: Any, parts: Sequence[Operation], graph: fx.GraphModule, spec: QuantSpec) -> Lowered:
+    check_weights_held(file, parts, graph, spec)
     counted = count_integer(file, graph, spec)
     shorten_names(file)
     return Lowered(packed(file), _precision(spec), spec, counted)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from galenic.exporters.litert_file import WEIGHT_POSITION, Operation
+from galenic.exporters.litert_file import WEIGHT_POSITION, Operation, unpacked
 from galenic.exporters.litert_graph import silence
 from galenic.exporters.matching import weights
 from galenic.record.quant import HALF_BITS, Arithmetic, QuantPoint, QuantSpec
@@ -116,8 +116,6 @@ def _weight_ranges(spec: QuantSpec, file: Sequence[Operation]) -> dict[str, dict
 
 
 def _activation_ranges(grids: Mapping[str, QuantPoint], data: bytes) -> dict[str, dict[str, np.ndarray]]:
-    from galenic.exporters.litert_file import unpacked
-
     found = {}
     for tensor in unpacked(data).subgraphs[0].tensors:
         point = grids.get(tensor.name.decode())

@@ -122,7 +122,7 @@ RUNTIME = Runtime(
     suffixes=(".pte",),
     package="executorch",
     install="pip install 'galenic[executorch]'",
-    summary="ExecuTorch on the processor (XNNPACK), float32, in a process of its own",
+    summary="ExecuTorch on the processor (XNNPACK), float32 or INT8, in a process of its own",
     load=load,
 )
 

@@ -149,6 +149,19 @@ def test_a_fused_relu_is_part_of_what_is_reconstructed_and_samples_are_bounded(m
     assert samples.targets.min() == 0
 
 
+def test_a_fused_relu6_keeps_its_limits() -> None:
+    layer = nn.Linear(2, 1)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(0.5)
+    _, graph = folded(model_of(nn.Sequential(layer, nn.ReLU6()), (2,)))
+    (node,) = layers(graph).values()
+    rows = torch.tensor([[-1.0, 0.0], [1.0, 2.0], [4.0, 5.0]])
+    with torch.no_grad():
+        samples = draw_samples(node, rows, layer(rows), layer.weight, layer.bias, generator())
+    assert samples.targets.flatten().sort().values.tolist() == [0.0, 3.5, 6.0]
+
+
 def small_net() -> Model:
     torch.manual_seed(1)
     body = [nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6), nn.Hardswish()]

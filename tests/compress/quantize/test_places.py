@@ -34,6 +34,14 @@ def test_a_gate_multiplies_grids_of_its_own() -> None:
     assert where[f"{gate}/mul"] == f"{gate}/mul"
 
 
+def test_a_relu_with_an_upper_limit_is_one_operation_with_its_layer_too(as_model) -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU6(), nn.Linear(3, 3), nn.Hardtanh(-1, 1), nn.Linear(3, 2))
+    where = grids(traced(as_model(net, (3,), 2)))
+    assert where["0"] is None
+    assert where["1/hardtanh"] == "1/hardtanh"
+    assert where["2"] == "2", "this one has a lower limit below 0"
+
+
 def test_what_only_float_layers_touch_needs_no_grid(as_model) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
