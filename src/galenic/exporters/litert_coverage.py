@@ -66,8 +66,9 @@ def check_weights_held(file: Any, parts: Sequence[Operation], graph: fx.GraphMod
         turned = ours.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else ours
         scales = np.array(points[operation.layer].scale, np.float64).reshape(-1, 1)
         expected = np.rint(turned.reshape(len(turned), -1).numpy() / scales)
-        theirs = np.moveaxis(integers(file, weight), channel_axis(operation), 0).reshape(len(expected), -1)
-        if not np.array_equal(np.sort(theirs, axis=1), np.sort(expected, axis=1)):
+        held = integers(file, weight) if weight.type in INTEGERS else np.empty(weight.shape)
+        theirs = np.moveaxis(held, channel_axis(operation), 0).reshape(len(expected), -1)
+        if weight.type not in INTEGERS or not np.array_equal(np.sort(theirs, axis=1), np.sort(expected, axis=1)):
             raise ModelError(
                 given=f"weights of {operation.layer} in the LiteRT file that are other integers than the model's",
                 expected="weights on the grids of their points",

@@ -92,7 +92,7 @@ RUNTIME = Runtime(
     suffixes=(".tflite",),
     package=PACKAGE,
     install="pip install 'galenic[litert]' && pip install --no-deps litert-torch==0.10.0 litert-converter==0.5.0",
-    summary="LiteRT (TensorFlow Lite) on the processor, float32",
+    summary="LiteRT (TensorFlow Lite) on the processor, float32 and integers",
     load=load,
     importing=import_litert,
 )

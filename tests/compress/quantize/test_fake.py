@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from galenic.compress.quantize.fake import (
@@ -66,6 +66,7 @@ def test_gradients_of_a_range_are_the_slopes_of_what_is_not_rounded(
     low, high = np.float32(ends[0]).astype(float), np.float32(ends[1]).astype(float)
     step = (high - low) / levels
     zero = np.round(-low / step)
+    assume(abs(-low / step - np.floor(-low / step) - 0.5) > 1e-3)  # float32 and float64 may round a tie differently
     x = rng.normal(size=64).astype(np.float32).astype(float) * 6
     ratio = x / step
     x = x[np.abs(np.abs(ratio - np.floor(ratio)) - 0.5) > 1e-3]  # not on a tie

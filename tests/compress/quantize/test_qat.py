@@ -40,6 +40,7 @@ from galenic.record.task import Split, SplitName, Task, TaskKind
 from galenic.record.training import TrainingConfig
 from galenic.runtimes.load import open_session
 from galenic.training.callbacks import State
+from galenic.training.layers import captured
 from galenic.zoo.build import build
 from galenic.zoo.graph import traced
 from galenic.zoo.model import Model, weights_hash
@@ -241,13 +242,15 @@ def test_a_teacher_and_its_layers_are_learned_from_in_the_same_phase(first: bool
     assert isinstance(together.module, Net)
 
 
-def test_layers_are_suggested_for_the_graph_that_rounds(bench: Bench) -> None:
+def test_layers_that_are_suggested_before_batch_norms_are_folded_are_found_in_the_graph(bench: Bench) -> None:
     bench = replace(bench, teachers=(teacher_of(bench, build("resnet8", (1, 12, 12), 2)),))
     student = build("resnet8", (1, 12, 12), 2, options={"width": 0.5})
-    methods: list[TrainedMethod] = [QuantizationAwareTraining(), FeatureMatching()]
-    behind, before = (contributed(order, student, bench) for order in (methods, methods[::-1]))
-    names = [[layer for term in one.terms for layer in term.layers] for one in (behind, before)]
-    assert names[0] == names[1] == ["stages.0", "stages.1", "stages.2"]
+    together = contributed([FeatureMatching(), QuantizationAwareTraining()], student, bench)
+    names = [layer for term in together.terms for layer in term.layers]
+    assert names == ["stages.0", "stages.1", "stages.2"]
+    with captured(together.model.module, names) as seen:
+        together.model.module(rows_of(bench.task)[:2])
+    assert [seen[name].shape[1] for name in names] == [8, 16, 32]
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])

@@ -88,6 +88,8 @@ class QuantizationAwareTraining(Record):
         learned_until: the share of the epochs after which ranges and scales stay as they are; 0 never learns them, 1 always.
         keep: patterns of module paths that stay float.
         layers: other bits for some layers.
+
+    A method of the same phase that suggests layers by itself is named before this one: batch norms are still there then.
     """
 
     name: ClassVar[str] = "quantization_aware_training"
