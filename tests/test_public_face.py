@@ -29,7 +29,7 @@ METHODS = [
     "MixedPrecision",
     "MultiTeacher",
     "Progressive",
-    "QuantizationAwareTraining",
+    "QAT",
     "SoftTarget",
     "StaticInt8",
     "StaticW4A8",

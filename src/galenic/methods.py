@@ -16,11 +16,11 @@ from galenic.compress.distill.features import Reduction as Reduction
 from galenic.compress.distill.multi_teacher import Weighting as Weighting
 from galenic.compress.distill.pairs import Pair as Pair
 from galenic.compress.distill.progressive import Assistant as Assistant
+from galenic.compress.quantize import QAT as QAT
 from galenic.compress.quantize import BFloat16 as BFloat16
 from galenic.compress.quantize import DynamicInt8 as DynamicInt8
 from galenic.compress.quantize import Float16 as Float16
 from galenic.compress.quantize import MixedPrecision as MixedPrecision
-from galenic.compress.quantize import QuantizationAwareTraining as QuantizationAwareTraining
 from galenic.compress.quantize import StaticInt8 as StaticInt8
 from galenic.compress.quantize import StaticW4A8 as StaticW4A8
 from galenic.compress.quantize import WeightInt4 as WeightInt4

@@ -61,16 +61,10 @@ def check_weights_held(file: Any, parts: Sequence[Operation], graph: fx.GraphMod
             continue
         seen.add(operation.layer)
         weight = tensors[operation.constants[WEIGHT_POSITION].name.decode()]
-        node = nodes[operation.layer]
-        ours = graph_tensor(graph, node.args[1]).detach()
-        turned = ours.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else ours
-        scales = np.array(points[operation.layer].scale, np.float64).reshape(-1, 1)
-        expected = np.rint(turned.reshape(len(turned), -1).numpy() / scales)
-        held = integers(file, weight) if weight.type in INTEGERS else np.empty(weight.shape)
-        theirs = np.moveaxis(held, channel_axis(operation), 0).reshape(len(expected), -1)
-        if weight.type not in INTEGERS or not np.array_equal(np.sort(theirs, axis=1), np.sort(expected, axis=1)):
+        rows = _rows(graph, nodes[operation.layer])
+        if not _is_held(file, weight, channel_axis(operation), rows, points[operation.layer]):
             raise ModelError(
-                given=f"weights of {operation.layer} in the LiteRT file that are other integers than the model's",
+                given=f"weights of {operation.layer} in the LiteRT file that are other numbers than the model's",
                 expected="weights on the grids of their points",
                 todo="keep this layer float (keep = [...]), or report what module it is",
             )
@@ -120,6 +114,23 @@ def shorten_names(file: Any) -> None:
                 name = name.removesuffix(suffix) + short
         tensor.name = (f"{OUTPUT}:q" if name == OUTPUT and tensor is not answer else name).encode()
     answer.name = OUTPUT.encode()
+
+
+def _rows(graph: fx.GraphModule, node: fx.Node) -> np.ndarray:
+    """A layer's weights of our model: (output channels, weights of one)."""
+    weight = graph_tensor(graph, node.args[1]).detach()
+    turned = weight.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else weight
+    return turned.reshape(len(turned), -1).double().numpy()
+
+
+def _is_held(file: Any, weight: Any, axis: int, rows: np.ndarray, point: QuantPoint) -> bool:
+    """Whether a weight of the file has a layer's scales and integers; ``axis`` counts its output channels."""
+    if weight.type not in INTEGERS:
+        return False
+    scales = np.broadcast_to(np.array(point.scale, np.float32), len(rows))
+    theirs = np.moveaxis(integers(file, weight), axis, 0).reshape(rows.shape)
+    same = np.array_equal(np.sort(theirs, axis=1), np.sort(np.rint(rows / scales[:, None]), axis=1))
+    return same and np.array_equal(np.asarray(weight.quantization.scale, np.float32), scales)
 
 
 def _integer_weights(file: Any) -> list[tuple[Operation, Any]]:

@@ -1,6 +1,7 @@
 """Which grid each tensor of a .tflite file has, and which of its operations stay float.
 
-    ours        a tensor that is one of ours by value; or a layer's by its name, where it is one number on all probe rows
+    ours        a tensor that is one of ours by value; where it is one number on all probe rows, by its name or because no other
+                of ours can be it
     fixed       what LOGISTIC, SOFTMAX and TANH make: their integer kernels know one grid alone
     gate        relu6(x + 3), which LiteRT makes of the first half of a hardsigmoid(x): 6 is 254 steps, so that 3 is one of them
                 and x keeps its zero
@@ -43,6 +44,11 @@ class Net:
         """The tensor whose grid a tensor has."""
         return self.spec.shares.get(name, name)
 
+    def known(self) -> dict[str, np.ndarray]:
+        """The values of the tensors that have a grid."""
+        points = activations(self.spec.points)
+        return {name: value for name, value in self.values.items() if self.owner(name) in points}
+
 
 @dataclass(frozen=True)
 class Grids:
@@ -73,12 +79,10 @@ def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
         ModelError: an integer layer of the model takes or makes a tensor without a grid.
     """
     points, owner = activations(net.spec.points), net.owner
-    known = {name: value for name, value in net.values.items() if owner(name) in points}
-    ours = match(known, theirs)
-    ours |= _by_name(net, [operation for operation in file if operation.output not in ours], known)
+    ours = match(net.known(), theirs) | _constants(net, theirs, file)
     gates = _gates(net, theirs, [operation for operation in file if operation.output not in ours])
     there = {owner(name) for name in ours.values()}
-    alone = {theirs: owner(name) for theirs, name in gates.items() if owner(name) not in there}
+    alone = {tensor: owner(name) for tensor, name in gates.items() if owner(name) not in there}
     points |= {name: _point(name, GATE_SCALE, GATE_ZERO) for name in alone.values()}
     for operation in file:
         if operation.kind in FIXED and operation.output in ours:
@@ -94,17 +98,28 @@ def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
     return Grids(ours | alone, points, grids, _floats(net.spec, grids, file))
 
 
-def _by_name(net: Net, unmatched: Sequence[Operation], known: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Layers whose values tell nothing: the output is ours, or that of the ReLU after it, of the same name."""
-    found, named = {}, layers(net.graph)
-    for operation in unmatched:
+def _constants(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operation]) -> dict[str, str]:
+    """The tensors that are one number on all probe rows -> ours: a layer's by its name, others where only one of ours can be it."""
+    dead, named, found = _dead(net.known()), layers(net.graph), {}
+    for operation in file:
+        value = theirs.get(operation.output)
+        if value is None or np.ptp(value) > 0:
+            continue
         node = named.get(operation.layer)
-        while node is not None and node.meta[NAME] not in known:
+        while node is not None and node.meta[NAME] not in dead:
             users = list(node.users)
             node = users[0] if len(users) == 1 and users[0].target in RECTIFIERS else None
-        if node is not None and np.ptp(known[node.meta[NAME]]) == 0:
+        alike = [name for name, other in dead.items() if other == (value.size, float(value[0]))]
+        if node is not None:
             found[operation.output] = str(node.meta[NAME])
+        elif len({net.owner(name) for name in alike}) == 1:
+            found[operation.output] = alike[0]
     return found
+
+
+def _dead(values: Mapping[str, np.ndarray]) -> dict[str, tuple[int, float]]:
+    """The size and the number of each tensor that is one number."""
+    return {name: (value.size, float(value.flat[0])) for name, value in values.items() if np.ptp(value) == 0}
 
 
 def _gates(net: Net, theirs: Mapping[str, np.ndarray], unmatched: Sequence[Operation]) -> dict[str, str]:

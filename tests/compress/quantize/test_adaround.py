@@ -26,7 +26,7 @@ from galenic.compress.quantize.calibrate import calibrate
 from galenic.compress.quantize.simulate import simulated
 from galenic.compress.quantize.static import place
 from galenic.compress.quantize.weights import bake, scales_of, weight_points
-from galenic.record.errors import ModelError
+from galenic.record.errors import DataError, ModelError
 from galenic.record.model import ModelSpec
 from galenic.record.quant import FLOAT_BITS, Arithmetic, LayerRule, Observer, QuantRule
 from galenic.zoo.graph import folded, layers
@@ -220,3 +220,11 @@ def test_a_transposed_convolution_is_refused_with_a_remedy() -> None:
     points = weight_points(graph, QuantRule(arithmetic=Arithmetic.WEIGHTS, weight_bits=4), {})
     with pytest.raises(ModelError, match=r"rounding = 'nearest', or keep it float: keep = \['0'\]"):
         round_layers(graph, graph, points, lambda: [torch.randn(2, 2, 2, 2)], config=QUICK, seed=0)
+
+
+@pytest.mark.parametrize(("rows", "given"), [([], "no calibration rows"), ([torch.zeros(4, 1, 6, 6)], "all zero")])
+def test_rows_that_say_nothing_are_refused(rows: list[Tensor], given: str) -> None:
+    _, graph = folded(small_net())
+    points = weight_points(graph, QuantRule(arithmetic=Arithmetic.WEIGHTS, weight_bits=4), {})
+    with pytest.raises(DataError, match=given):
+        round_layers(graph, graph, points, lambda: rows, config=QUICK, seed=0)

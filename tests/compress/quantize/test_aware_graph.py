@@ -18,7 +18,7 @@ from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
 from galenic.record.quant import FLOAT_BITS, LayerRule, Observer, QuantPoint, QuantRule
 from galenic.training.layers import captured, layer_named
-from galenic.training.loop import parameter_groups
+from galenic.training.loop import parameter_groups, update_average
 from galenic.zoo.graph import folded
 from galenic.zoo.model import Model
 
@@ -123,6 +123,18 @@ def test_copies_have_tensors_of_their_own_and_answer_alike() -> None:
     assert copy.state_dict().keys() == trained.state_dict().keys()
     copy.load_state_dict(trained.state_dict())
     assert torch.equal(copy(ROWS), trained(ROWS))
+
+
+def test_the_average_of_weights_is_one_of_ranges_and_scales_too() -> None:
+    _, _, trained, _ = made()
+    average = deepcopy(trained)
+    before = {name: one.clone() for name, one in average.state_dict().items()}
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(1.0)
+    update_average(average, trained, 0.75)
+    for name, one in average.named_parameters():
+        torch.testing.assert_close(one, before[name] + 0.25)
 
 
 def test_the_ranges_are_of_the_points_and_the_logits_stay_float() -> None:

@@ -25,7 +25,7 @@ from galenic.compress.method import Bench, Contribution, Teacher, TrainedMethod,
 from galenic.compress.quantize.aware_graph import RANGES, WEIGHTS
 from galenic.compress.quantize.calibrate import in_batches
 from galenic.compress.quantize.places import logits
-from galenic.compress.quantize.qat import QuantizationAwareTraining
+from galenic.compress.quantize.qat import QAT
 from galenic.compress.quantize.simulate import simulated
 from galenic.compress.quantize.static import Choices, Rows, quantize_static
 from galenic.compress.quantize.weights import scales_of
@@ -37,7 +37,7 @@ from galenic.record.model import ModelSpec
 from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.record.quant import FLOAT_BITS, LayerRule, Observer, QuantRule, TensorRole
 from galenic.record.task import Split, SplitName, Task, TaskKind
-from galenic.record.training import TrainingConfig
+from galenic.record.training import MemoryFormat, Precision, TrainingConfig
 from galenic.runtimes.load import open_session
 from galenic.training.callbacks import State
 from galenic.training.layers import captured
@@ -97,7 +97,7 @@ def bench(task, tmp_path: Path) -> Bench:
 class Watched:
     """Aware training whose trained graph's answers in evaluation are kept."""
 
-    def __init__(self, inner: QuantizationAwareTraining, rows: Tensor) -> None:
+    def __init__(self, inner: QAT, rows: Tensor) -> None:
         self.inner, self.rows = inner, rows
         self.name, self.version, self.trains = inner.name, 1, True
         self.needs_teacher, self.rule = inner.needs_teacher, inner.rule
@@ -122,11 +122,11 @@ class Watched:
 @pytest.mark.parametrize("weight_bits", [8, 4])
 def test_the_trained_graph_the_simulation_and_the_file_answer_alike(weight_bits: int, bench: Bench, tmp_path) -> None:
     rows = rows_of(bench.task)
-    method = Watched(QuantizationAwareTraining(weight_bits=weight_bits, end_bits=0), rows)
+    method = Watched(QAT(weight_bits=weight_bits, end_bits=0), rows)
     start = net(12, 2)
     (made,) = method.apply(start, bench)
     assert start.quant is None
-    assert made.lineage == ("net", "quantization_aware_training")
+    assert made.lineage == ("net", "qat")
     torch.testing.assert_close(answers(made, rows), method.answered, atol=1e-5, rtol=0)
     learned = {name for name in method.before if not torch.equal(method.before[name], method.after[name])}
     assert any(name.startswith(RANGES) for name in learned)
@@ -139,7 +139,7 @@ def test_the_trained_graph_the_simulation_and_the_file_answer_alike(weight_bits:
 
 
 def test_the_specification_is_that_of_the_baked_weights(bench: Bench) -> None:
-    (made,) = QuantizationAwareTraining(weight_bits=4, keep=("block.2",)).apply(net(12, 2), bench)
+    (made,) = QAT(weight_bits=4, keep=("block.2",)).apply(net(12, 2), bench)
     spec = made.quant
     assert spec is not None
     assert spec.weights_hash == weights_hash(made)
@@ -161,7 +161,7 @@ def test_the_specification_is_that_of_the_baked_weights(bench: Bench) -> None:
 
 
 def test_the_range_of_the_logits_is_that_of_the_trained_model(bench: Bench) -> None:
-    (made,) = QuantizationAwareTraining().apply(net(12, 2), bench)
+    (made,) = QAT().apply(net(12, 2), bench)
     found = answers(made, rows_of(bench.task, SplitName.CALIBRATION))
     point = next(one for one in made.quant.points if one.tensor == "head" and one.role is not TensorRole.WEIGHT)
     low, high = -point.scale[0] * point.zero_point[0], point.scale[0] * (255 - point.zero_point[0])
@@ -170,7 +170,7 @@ def test_the_range_of_the_logits_is_that_of_the_trained_model(bench: Bench) -> N
 
 
 def test_ranges_stay_as_they_are_after_their_share_of_the_epochs(bench: Bench) -> None:
-    contribution = QuantizationAwareTraining(learned_until=0.5).contribute(net(12, 2), bench)
+    contribution = QAT(learned_until=0.5).contribute(net(12, 2), bench)
     graph = contribution.model.module
     (callback,) = contribution.callbacks
     learned = [one for name, one in graph.named_parameters() if name.startswith((RANGES, WEIGHTS))]
@@ -184,10 +184,20 @@ def test_ranges_stay_as_they_are_after_their_share_of_the_epochs(bench: Bench) -
 
 @pytest.mark.parametrize(("until", "moved"), [(0.0, False), (1.0, True)])
 def test_ranges_are_learned_or_not(until: float, moved: bool, bench: Bench) -> None:
-    method = Watched(QuantizationAwareTraining(learned_until=until), rows_of(bench.task))
+    method = Watched(QAT(learned_until=until), rows_of(bench.task))
     method.apply(net(12, 2), bench)
     ranges = [name for name in method.before if name.startswith((RANGES, WEIGHTS))]
     assert any(not torch.equal(method.before[name], method.after[name]) for name in ranges) is moved
+
+
+def test_bfloat16_and_channels_last_train_too(bench: Bench) -> None:
+    config = CONFIG.model_copy(
+        update={"precision": Precision.BFLOAT16, "memory_format": MemoryFormat.CHANNELS_LAST, "epochs": 2}
+    )
+    rows = rows_of(bench.task)
+    method = Watched(QAT(weight_bits=4), rows)
+    (made,) = method.apply(net(12, 2), replace(bench, training=config))
+    torch.testing.assert_close(answers(made, rows), method.answered, atol=1e-5, rtol=0)
 
 
 def digits() -> Task:
@@ -215,7 +225,7 @@ def test_four_bits_are_better_trained_than_rounded(tmp_path: Path) -> None:
         trained, QuantRule(weight_bits=4), Rows(calibration, calibration), Choices(Observer.MSE, False, False)
     )
     short = replace(bench, folder=tmp_path / "aware", training=config.model_copy(update={"epochs": 3}))
-    (aware,) = QuantizationAwareTraining(weight_bits=4, end_bits=0).apply(trained, short)
+    (aware,) = QAT(weight_bits=4, end_bits=0).apply(trained, short)
     losses = [float(F.cross_entropy(answers(one, rows), labels)) for one in (rounded, aware)]
     right = [float((answers(one, rows).argmax(dim=1) == labels).float().mean()) for one in (rounded, aware)]
     assert losses[1] < 0.8 * losses[0]
@@ -235,7 +245,7 @@ def teacher_of(bench: Bench, model: Model) -> Teacher:
 def test_a_teacher_and_its_layers_are_learned_from_in_the_same_phase(first: bool, bench: Bench) -> None:
     bench = replace(bench, teachers=(teacher_of(bench, net(12, 2)),))
     features = FeatureMatching(pairs=(Pair(student="stem", teacher="stem"), Pair(student="block", teacher="block")))
-    methods: list[TrainedMethod] = [SoftTarget(views=8), features, QuantizationAwareTraining(weight_bits=4)]
+    methods: list[TrainedMethod] = [SoftTarget(views=8), features, QAT(weight_bits=4)]
     together = train_together(methods[::-1] if first else methods, net(12, 2), bench)
     assert together.quant is not None
     assert together.quant.weights_hash == weights_hash(together)
@@ -245,7 +255,7 @@ def test_a_teacher_and_its_layers_are_learned_from_in_the_same_phase(first: bool
 def test_layers_that_are_suggested_before_batch_norms_are_folded_are_found_in_the_graph(bench: Bench) -> None:
     bench = replace(bench, teachers=(teacher_of(bench, build("resnet8", (1, 12, 12), 2)),))
     student = build("resnet8", (1, 12, 12), 2, options={"width": 0.5})
-    together = contributed([FeatureMatching(), QuantizationAwareTraining()], student, bench)
+    together = contributed([FeatureMatching(), QAT()], student, bench)
     names = [layer for term in together.terms for layer in term.layers]
     assert names == ["stages.0", "stages.1", "stages.2"]
     with captured(together.model.module, names) as seen:
@@ -257,26 +267,24 @@ def test_layers_that_are_suggested_before_batch_norms_are_folded_are_found_in_th
 def test_a_layer_without_an_output_of_its_own_is_refused(first: bool, bench: Bench) -> None:
     bench = replace(bench, teachers=(teacher_of(bench, net(12, 2)),))
     features = FeatureMatching(pairs=(Pair(student="stem.0", teacher="stem.0"),))
-    methods: list[TrainedMethod] = [features, QuantizationAwareTraining()]
+    methods: list[TrainedMethod] = [features, QAT()]
     with pytest.raises(ModelError, match="not call"):
         train_together(methods[::-1] if first else methods, net(12, 2), bench)
 
 
 def test_it_is_not_for_quantized_models_text_nets_or_bits_that_are_none(bench: Bench) -> None:
-    (made,) = QuantizationAwareTraining().apply(
-        net(12, 2), replace(bench, training=CONFIG.model_copy(update={"epochs": 1}))
-    )
+    (made,) = QAT().apply(net(12, 2), replace(bench, training=CONFIG.model_copy(update={"epochs": 1})))
     with pytest.raises(ModelError, match="quantized already"):
-        QuantizationAwareTraining().apply(made, bench)
+        QAT().apply(made, bench)
     text = net(12, 2)
     text.module.vocabulary = 9
     with pytest.raises(ModelError, match="a text net"):
-        QuantizationAwareTraining().apply(text, bench)
+        QAT().apply(text, bench)
     for bits in (1, 9, 16):
         with pytest.raises(ValidationError):
-            QuantizationAwareTraining(weight_bits=bits)
+            QAT(weight_bits=bits)
     with pytest.raises(ModelError, match="matches no layer"):
-        QuantizationAwareTraining(layers=(LayerRule(layer="stem.9", weight_bits=FLOAT_BITS),)).apply(net(12, 2), bench)
+        QAT(layers=(LayerRule(layer="stem.9", weight_bits=FLOAT_BITS),)).apply(net(12, 2), bench)
 
 
 KILLED = """
@@ -287,7 +295,7 @@ sys.path[:0] = sys.argv[2:4]  # two folders have a conftest
 from conftest import make_task
 from test_qat import CONFIG, net
 from galenic.compress.method import Bench
-from galenic.compress.quantize.qat import QuantizationAwareTraining
+from galenic.compress.quantize.qat import QAT
 torch.set_num_threads(1)
 
 def slow(work, done, total, note=""):
@@ -295,12 +303,12 @@ def slow(work, done, total, note=""):
     time.sleep(0.3)
 
 bench = Bench(make_task(), seed=3, folder=Path(sys.argv[1]), training=CONFIG, progress=slow)
-QuantizationAwareTraining(weight_bits=4, learned_until=0.75).apply(net(12, 2), bench)
+QAT(weight_bits=4, learned_until=0.75).apply(net(12, 2), bench)
 """
 
 
 def test_a_killed_training_goes_on_to_the_same_model_bit_for_bit(task, tmp_path: Path) -> None:
-    method = QuantizationAwareTraining(weight_bits=4, learned_until=0.75)
+    method = QAT(weight_bits=4, learned_until=0.75)
     (undisturbed,) = method.apply(net(12, 2), Bench(task, 3, tmp_path / "undisturbed", CONFIG))
     here = Path(__file__).parent
     command = [sys.executable, "-c", KILLED, tmp_path / "killed", here.parents[1], here]

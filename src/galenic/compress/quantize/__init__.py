@@ -6,7 +6,7 @@ from galenic.compress.quantize.half import Float16 as Float16
 from galenic.compress.quantize.int4 import StaticW4A8 as StaticW4A8
 from galenic.compress.quantize.int4 import WeightInt4 as WeightInt4
 from galenic.compress.quantize.mixed_precision import MixedPrecision as MixedPrecision
-from galenic.compress.quantize.qat import QuantizationAwareTraining as QuantizationAwareTraining
+from galenic.compress.quantize.qat import QAT as QAT
 from galenic.compress.quantize.static_int8 import StaticInt8 as StaticInt8
 
 METHODS = (
@@ -15,7 +15,7 @@ METHODS = (
     StaticW4A8,
     WeightInt4,
     MixedPrecision,
-    QuantizationAwareTraining,
+    QAT,
     Float16,
     BFloat16,
 )

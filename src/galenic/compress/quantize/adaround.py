@@ -29,7 +29,7 @@ from pydantic import Field
 from torch import Tensor, fx
 from torch.nn import functional as F
 
-from galenic.compress.quantize.calibrate import Batches
+from galenic.compress.quantize.calibrate import Batches, checked
 from galenic.compress.quantize.grid import round_activation
 from galenic.compress.quantize.places import before_rectifier
 from galenic.compress.quantize.simulate import placed
@@ -170,6 +170,7 @@ def round_layers(
 
     Raises:
         ModelError: a layer is a transposed convolution.
+        DataError: the calibration rows are missing, all zero or not finite.
     """
     for name, node in layers(graph).items():
         if node.target is ATEN.conv_transpose2d.input:
@@ -179,9 +180,16 @@ def round_layers(
                 todo=f"choose rounding = 'nearest', or keep it float: keep = ['{name}']",
             )
     with torch.no_grad():
-        found = torch.cat(list(rows()))
-        found = found[: min(config.rows, affordable_rows(graph, found[:1]))]
+        found = _first(rows, config.rows)
+        found = found[: affordable_rows(graph, found[:1])]
         _SideBySide(graph, baked, points, config, seed).run(torch.cat([found, found]))
+
+
+def _first(batches: Batches, most: int) -> Tensor:
+    kept: list[Tensor] = []
+    for batch in checked(batches):
+        kept.append(batch[: max(0, most - sum(map(len, kept)))])
+    return torch.cat(kept)
 
 
 def affordable_rows(graph: fx.GraphModule, row: Float[Tensor, "1 ..."]) -> int:

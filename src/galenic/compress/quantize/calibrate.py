@@ -70,7 +70,7 @@ def calibrate(graph: fx.GraphModule, batches: Batches) -> dict[str, Seen]:
             watched.counts[name] = watched.counts.get(name, torch.zeros(BINS, dtype=torch.float64)) + counted
 
     with torch.no_grad():
-        for batch in _checked(batches):
+        for batch in checked(batches):
             run(graph, batch, extremes)
         _refuse_infinite(watched.extremes)
         for batch in batches():
@@ -95,7 +95,8 @@ def _one_bin(value: Tensor) -> Tensor:
     return counts
 
 
-def _checked(batches: Batches) -> Iterator[Tensor]:
+def checked(batches: Batches) -> Iterator[Tensor]:
+    """The batches; DataError where there are no rows, or they are all zero or not finite."""
     rows, largest = 0, 0.0
     for batch in batches():
         rows += len(batch)

@@ -76,7 +76,7 @@ def bake_learned(
     return learned
 
 
-class QuantizationAwareTraining(Record):
+class QAT(Record):
     """Train with integers in the forward pass; ranges and scales are learned with the weights.
 
     Attributes:
@@ -92,7 +92,7 @@ class QuantizationAwareTraining(Record):
     A method of the same phase that suggests layers by itself is named before this one: batch norms are still there then.
     """
 
-    name: ClassVar[str] = "quantization_aware_training"
+    name: ClassVar[str] = "qat"
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = True
     needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
