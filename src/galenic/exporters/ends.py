@@ -9,7 +9,7 @@ from pathlib import Path
 from galenic.record.artifact import Artifact, IntegerOps
 from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Preprocessing
-from galenic.record.quant import QuantRule, QuantSpec
+from galenic.record.quant import QuantSpec
 from galenic.store.files import write_bytes
 from galenic.zoo.macs import count_macs
 from galenic.zoo.model import Model, parameters, weights_hash
@@ -51,15 +51,6 @@ def check_weights(model: Model) -> None:
             expected="the points that were found for these weights",
             todo="quantize the model anew: gx.quantize, or a phase of a recipe",
         )
-
-
-def refuse_quantization(runtime: str, rule: QuantRule) -> None:
-    """ModelError: files for ``runtime`` are float32."""
-    raise ModelError(
-        given=f"{rule.weight_bits}-bit weights with {rule.activation_bits}-bit activations for {runtime}",
-        expected=f"a float32 model: integers are not supported for {runtime} yet",
-        todo="export it without a quantization, or for onnxruntime",
-    )
 
 
 def write_file(

@@ -94,7 +94,7 @@ def count_integer(file: Any, graph: fx.GraphModule, spec: QuantSpec) -> IntegerO
     return IntegerOps(integer=len(names) - len(floating), floating=len(floating), expected=asked, left_float=floating)
 
 
-def integers(file: Any, tensor: Any) -> np.ndarray:
+def integers_of(file: Any, tensor: Any) -> np.ndarray:
     """The values of an int8 or int4 constant, in its shape."""
     stored = np.asarray(file.buffers[tensor.buffer].data, np.uint8)
     if tensor.type == INT4:  # two to a byte, the first in the lower half
@@ -128,7 +128,7 @@ def _is_held(file: Any, weight: Any, axis: int, rows: np.ndarray, point: QuantPo
     if weight.type not in INTEGERS:
         return False
     scales = np.broadcast_to(np.array(point.scale, np.float32), len(rows))
-    theirs = np.moveaxis(integers(file, weight), axis, 0).reshape(rows.shape)
+    theirs = np.moveaxis(integers_of(file, weight), axis, 0).reshape(rows.shape)
     same = np.array_equal(np.sort(theirs, axis=1), np.sort(np.rint(rows / scales[:, None]), axis=1))
     return same and np.array_equal(np.asarray(weight.quantization.scale, np.float32), scales)
 
