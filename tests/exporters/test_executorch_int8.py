@@ -75,7 +75,7 @@ def test_the_file_holds_the_models_points_and_computes_what_integers_by_hand_giv
     [
         ("mlp", (30,), 3, 1e-6),
         ("ds_conv1d", (6, 128), 8, 1e-6),
-        ("resnet8", (3, 16, 16), 10, 5e-3),  # means over 4 x 4: a value in the middle of two integers rounds either way
+        ("resnet8", (3, 12, 12), 10, 1e-6),  # a mean over 3 x 3 is never in the middle of two integers
     ],
 )
 def test_every_layer_of_the_zoo_is_integer_and_the_file_is_its_simulation(
@@ -272,3 +272,13 @@ def test_a_weight_beside_its_grid_is_refused(known, wrap, integers):
         model.module[2].weight[0, 1] += 1e-4
     with pytest.raises(ModelError, match="a weight of 2 that is not on the grid of its point"):
         held_weights(traced(model), model.quant)
+
+
+def test_a_layer_whose_output_is_dead_beside_its_sums_is_refused_by_name(wrap, integers, ends, rows, tmp_path):
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    with torch.no_grad():
+        net[2].weight.fill_(1e6)
+        net[2].bias.fill_(-1e9)
+    model = integers(wrap(net, (2,), 2), rows(16, (2,)))
+    with pytest.raises(ModelError, match=r"2, whose sums have steps of \d+ times.*keep = \['2'\]"):
+        export(model, tmp_path / "model.pte", **ends(model))
