@@ -36,3 +36,20 @@ def dense(batch: int = 1, weights: np.ndarray = WEIGHTS, kind: int = schema.Tens
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def signed(data: bytes, weights: str = "weights") -> bytes:
+    """The same file with a signature, which ai-edge-quantizer needs, and another name for its weights."""
+    model = schema.ModelT.InitFromPackedBuf(data)
+    ends = {"inputs": ("input", 0), "outputs": ("logits", 3)}
+    signature = schema.SignatureDefT()
+    for end, (name, number) in ends.items():
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, number
+        setattr(signature, end, [entry])
+    signature.signatureKey, signature.subgraphIndex = "serving_default", 0
+    model.signatureDefs = [signature]
+    model.subgraphs[0].tensors[1].name = weights
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

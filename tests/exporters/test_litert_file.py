@@ -5,7 +5,7 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
 from dense_tflite import BIAS, WEIGHTS, dense
-from galenic.exporters.litert_file import kinds, name_by_module, packed, unpacked
+from galenic.exporters.litert_file import kinds, name_by_module, operations, packed, unpacked
 
 LINEAR, LIST = "torch.nn.modules.linear.Linear", "torch.nn.modules.container.ModuleList"
 ROW = np.array([[1.0, 2.0, 3.0]], np.float32)
@@ -54,6 +54,20 @@ def test_what_is_packed_again_is_the_same_model():
     assert kinds(unpacked(data)) == ["FULLY_CONNECTED"]
 
 
+def test_an_operation_by_the_names_of_its_tensors():
+    file = unpacked(dense())
+    tensors = file.subgraphs[0].tensors
+    tensors[1].name, tensors[3].name = b"head.weight", b"logits"
+    (found,) = operations(file)
+    assert (found.kind, found.inputs, found.output, found.clamp) == ("FULLY_CONNECTED", ("input",), "logits", 0)
+    assert {place: tensor.name for place, tensor in found.constants.items()} == {1: b"head.weight", 2: b"bias"}
+    assert found.layer == "head"
+    tensors[3].name = b"blocks.0"
+    assert operations(file)[0].layer == "blocks.0"
+    file.buffers[1].data = None  # weights that are computed
+    assert operations(file)[0].layer == ""
+
+
 def test_weights_lie_at_multiples_of_sixteen_bytes():
     data = packed(unpacked(dense()))
     places = weights_at(data)
@@ -66,6 +80,7 @@ def test_weights_behind_the_flatbuffer_are_brought_into_it():
     assert len(weights_at(outside)) == 1
     data = packed(unpacked(outside))
     assert len(weights_at(data)) == 2
+    assert all(at % 16 == 0 for at in weights_at(data))
     assert len(data) < 1024
     np.testing.assert_allclose(answer(data), [[-1.0, 2.75]], atol=1e-6)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dense_tflite import BIAS, WEIGHTS, dense
+from dense_tflite import BIAS, WEIGHTS, dense, signed
 from galenic.exporters.litert_coverage import INT4, INT8, integers_of
 from galenic.exporters.litert_file import Operation, operations, unpacked
 from galenic.exporters.litert_recipe import channel_axis, quantized, stored_bits
@@ -20,7 +20,7 @@ def weight_point(bits: int, scale: tuple[float, ...]) -> QuantPoint:
 
 def made(bits: int, scale: tuple[float, ...], arithmetic: Arithmetic = Arithmetic.STATIC, **more):
     spec = QuantSpec(rule=QuantRule(arithmetic=arithmetic), points=(weight_point(bits, scale),))
-    data = dense()
+    data = signed(dense())
     file = unpacked(quantized(data, spec, operations(unpacked(data)), **more))
     return file, {tensor.name.decode(): tensor for tensor in file.subgraphs[0].tensors}
 
@@ -55,9 +55,9 @@ def test_four_bits_are_stored_in_four_and_one_scale_serves_all_channels():
 
 
 def test_an_operation_that_stays_float_is_as_it_was():
-    data = dense()
+    data = signed(dense())
     spec = QuantSpec(rule=QuantRule(), stays_float=(LAYER,))
-    file = unpacked(quantized(data, spec, operations(unpacked(data)), {}, ["logits"]))
+    file = unpacked(quantized(data, spec, operations(unpacked(data)), {"input": point("input", 0.05, 100)}, ["logits"]))
     assert {tensor.type for tensor in file.subgraphs[0].tensors} == {0}
 
 

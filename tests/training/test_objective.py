@@ -10,6 +10,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from galenic.record.errors import ModelError
 from galenic.record.task import TaskKind
 from galenic.record.training import ClassWeighting
 from galenic.training.objective import Batch, LabelTerm, Objective, Pass, class_weights, label_loss
@@ -58,3 +59,13 @@ def test_an_objective_is_the_sum_of_its_terms_over_one_pass() -> None:
     assert len(calls) == 1
     assert len(list(objective.own.parameters())) == 2
     assert Objective([label]).own is None
+
+
+def test_a_layer_that_the_model_does_not_call_is_refused() -> None:
+    class Idle(nn.Sequential):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return self[1](inputs)
+
+    batch = Batch(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), np.array([0]), 0)
+    with pytest.raises(ModelError, match="'0'.*does not call"):
+        Objective([Halved()]).loss(Idle(nn.Identity(), nn.Identity()), batch)

@@ -100,26 +100,22 @@ def find_grids(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
 
 def _constants(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operation]) -> dict[str, str]:
     """The tensors that are one number on all probe rows -> ours: a layer's by its name, others where only one of ours can be it."""
-    dead, named, found = _dead(net.known()), layers(net.graph), {}
+    dead = {name: value for name, value in net.known().items() if np.ptp(value) == 0}
+    named, found = layers(net.graph), {}
     for operation in file:
         value = theirs.get(operation.output)
         if value is None or np.ptp(value) > 0:
             continue
+        alike = [name for name, one in dead.items() if one.size == value.size and np.isclose(one.flat[0], value[0])]
         node = named.get(operation.layer)
-        while node is not None and node.meta[NAME] not in dead:
+        while node is not None and node.meta[NAME] not in alike:
             users = list(node.users)
             node = users[0] if len(users) == 1 and users[0].target in RECTIFIERS else None
-        alike = [name for name, other in dead.items() if other == (value.size, float(value[0]))]
         if node is not None:
             found[operation.output] = str(node.meta[NAME])
         elif len({net.owner(name) for name in alike}) == 1:
             found[operation.output] = alike[0]
     return found
-
-
-def _dead(values: Mapping[str, np.ndarray]) -> dict[str, tuple[int, float]]:
-    """The size and the number of each tensor that is one number."""
-    return {name: (value.size, float(value.flat[0])) for name, value in values.items() if np.ptp(value) == 0}
 
 
 def _gates(net: Net, theirs: Mapping[str, np.ndarray], unmatched: Sequence[Operation]) -> dict[str, str]:
