@@ -67,5 +67,5 @@ def test_a_layer_that_the_model_does_not_call_is_refused() -> None:
             return self[1](inputs)
 
     batch = Batch(torch.tensor([[2.0, 0.0]]), torch.tensor([0]), np.array([0]), 0)
-    with pytest.raises(ModelError, match="'0'.*does not call"):
+    with pytest.raises(ModelError, match=r"'0'.*does not call"):
         Objective([Halved()]).loss(Idle(nn.Identity(), nn.Identity()), batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galenic.compress.quantize.grid import (
@@ -37,6 +37,7 @@ def test_a_range_of_no_width_holds_zero_exactly() -> None:
     assert float(round_activation(torch.zeros(1), grid)) == 0.0
 
 
+@settings(deadline=None)
 @given(ENDS, ENDS)
 def test_zero_is_exact_and_what_lies_inside_moves_by_at_most_half_a_step(a: float, b: float) -> None:
     low, high = min(a, b, 0.0), max(a, b, 0.0)
@@ -69,6 +70,7 @@ def test_groups_have_scales_of_their_own() -> None:
     assert (point.bits, point.axis, point.group_size, len(point.scale)) == (4, 0, 2, 2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([2, 4, 8]))
 def test_rounding_a_rounded_weight_changes_nothing(seed: int, bits: int) -> None:
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(3, 5)).astype(np.float32))
