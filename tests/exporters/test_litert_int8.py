@@ -251,11 +251,12 @@ def test_integer_weights_alone_and_half_ones_give_what_the_module_gives(wrap, en
 
 
 ANOTHER_PROCESS = """
-import pickle, sys
+import sys
 from pathlib import Path
+import torch
 from galenic.exporters.litert import export
 from galenic.record.preprocessing import Preprocessing
-model = pickle.load(open(sys.argv[1], "rb"))
+model = torch.load(sys.argv[1], weights_only=False)
 preprocessing = Preprocessing(modality="table", raw_shape=(2,), scale=1.0, mean=(0.0,) * 2, std=(1.0,) * 2)
 made = export(model, Path(sys.argv[2]), preprocessing=preprocessing, classes=("a", "b", "c"))
 print(made.sha256)
@@ -266,11 +267,8 @@ print(made.sha256)
 def test_the_same_model_gives_the_same_bytes_in_another_process_which_says_nothing(whole, tmp_path):
     model, artifact = whole
     torch.save(model, tmp_path / "model.pt")
-    program = ANOTHER_PROCESS.replace("import pickle, sys", "import sys, torch").replace(
-        'pickle.load(open(sys.argv[1], "rb"))', "torch.load(sys.argv[1], weights_only=False)"
-    )
     environment = {**os.environ, "PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", program, str(tmp_path / "model.pt"), str(tmp_path / "other.tflite")]
+    command = [sys.executable, "-c", ANOTHER_PROCESS, str(tmp_path / "model.pt"), str(tmp_path / "other.tflite")]
     child = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
     assert child.stderr == ""
     assert child.stdout.split() == [artifact.sha256]
