@@ -1,6 +1,6 @@
 """CIFAR-10 (JPEG copy): distil, then INT8: python benchmarks/cifar_distillation.py [--only PART ...]
 
-    teacher             ResNet-20, twice as wide
+    teacher             ResNet-20, one and a half times as wide
     resnet8             a student of at most 80,000 parameters, taught by soft targets; and alone (resnet8.plain)
     resnet20.METHOD     a ResNet-20 alone (plain) and taught by METHOD
     *.int8              the same as INT8 files
@@ -38,9 +38,9 @@ COMMON = {
     "memory_format": "channels-last",
     "weight_decay": 0.02,
 }
-TEACHER = TrainingConfig(epochs=20, learning_rate=3e-3, ema_decay=0.999, **COMMON)
+TEACHER = TrainingConfig(epochs=16, learning_rate=3e-3, ema_decay=0.999, **COMMON)
 RESNET8 = TrainingConfig(epochs=60, learning_rate=6e-3, ema_decay=0.999, **COMMON)
-RESNET20 = TrainingConfig(epochs=24, learning_rate=4e-3, ema_decay=0.999, **COMMON)
+RESNET20 = TrainingConfig(epochs=16, learning_rate=4e-3, ema_decay=0.999, **COMMON)
 VIEWS = 10
 METHODS: dict[str, Callable[[], Method]] = {
     "plain": Supervised,
@@ -56,7 +56,7 @@ def main() -> None:
     started = time.monotonic()
     task = load_task("cifar10", path=DATA / "cifar10_jpeg" / "cifar10_jpeg.npz")
     where = setting(task, 0)
-    master = trained(where, fresh(task, "resnet20", 0, width=2), TEACHER)
+    master = trained(where, fresh(task, "resnet20", 0, width=1.5), TEACHER)
     taught = teacher(where, master)
     if only:
         for part in only:

@@ -12,11 +12,13 @@ import importlib
 import inspect
 import json
 import os
+import pkgutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from galenic import exporters
 from galenic.compress import shared
 from galenic.compress.methods import METHODS
 from galenic.exporters.load import EXPORTERS
@@ -25,11 +27,16 @@ from galenic.training import augment, loop
 TABLE = Path(__file__).parent / "versions.json"
 
 
-def versioned() -> dict[str, tuple[ModuleType, int]]:
+def versioned() -> dict[str, tuple[ModuleType, int | list[int]]]:
+    found: dict[str, tuple[ModuleType, int | list[int]]]
     found = {m.__module__: (importlib.import_module(m.__module__), m.version) for m in METHODS}
     found |= {module.__name__: (module, module.VERSION) for module in (augment, loop)}
     found |= {name: (importlib.import_module(name), shared.VERSION) for name in shared.MODULES}
-    found |= {e.export.__module__: (importlib.import_module(e.export.__module__), e.version) for e in EXPORTERS}
+    found |= {name: (importlib.import_module(name), shared.QUANTIZING_VERSION) for name in shared.QUANTIZING_MODULES}
+    found |= {e.lower.__module__: (importlib.import_module(e.lower.__module__), e.version) for e in EXPORTERS}
+    for part in (f"galenic.exporters.{info.name}" for info in pkgutil.iter_modules(exporters.__path__)):
+        # what exporters share, whose versions are theirs
+        found.setdefault(part, (importlib.import_module(part), [exporter.version for exporter in EXPORTERS]))
     return found
 
 

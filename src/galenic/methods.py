@@ -17,14 +17,14 @@ from galenic.compress.distill.multi_teacher import Weighting as Weighting
 from galenic.compress.distill.pairs import Pair as Pair
 from galenic.compress.distill.progressive import Assistant as Assistant
 from galenic.compress.quantize import QAT as QAT
-from galenic.compress.quantize import BFloat16 as BFloat16
 from galenic.compress.quantize import DynamicInt8 as DynamicInt8
-from galenic.compress.quantize import Float16 as Float16
+from galenic.compress.quantize import HalfPrecision as HalfPrecision
 from galenic.compress.quantize import MixedPrecision as MixedPrecision
 from galenic.compress.quantize import StaticInt8 as StaticInt8
 from galenic.compress.quantize import StaticW4A8 as StaticW4A8
 from galenic.compress.quantize import WeightInt4 as WeightInt4
 from galenic.compress.quantize.adaround import AdaRound as AdaRound
+from galenic.compress.quantize.half import HalfFormat as HalfFormat
 from galenic.compress.quantize.int4 import Rounding as Rounding
 from galenic.compress.quantize.mixed_precision import Budget as Budget
 from galenic.compress.quantize.mixed_precision import Precision as Precision

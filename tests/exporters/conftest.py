@@ -1,6 +1,8 @@
-"""Small models whose numbers are known, and one of the zoo."""
+"""Small models whose numbers are known, nets of the zoo, and their files."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,9 +11,12 @@ from torch import nn
 
 from galenic.compress.quantize.calibrate import in_batches
 from galenic.compress.quantize.static import Choices, Rows, quantize_static
+from galenic.exporters.exporter import Exporter
+from galenic.record.artifact import Artifact
 from galenic.record.model import ModelSpec
 from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.record.quant import Observer, QuantRule, QuantSpec
+from galenic.zoo.build import build
 from galenic.zoo.model import Model
 
 RANKS = {1: Modality.TABLE, 2: Modality.SIGNAL, 3: Modality.IMAGE}
@@ -77,6 +82,45 @@ def ends() -> Callable[[Model], dict]:
 def rows() -> Callable[..., np.ndarray]:
     """Seeded normal inputs."""
     return lambda n, shape, seed=1: np.random.default_rng(seed).normal(size=(n, *shape)).astype(np.float32)
+
+
+def conv() -> nn.Module:
+    """An odd-sized image through a convolution, a pool and a dense layer."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)
+    )
+
+
+class Exported:
+    """``exported(exporter, name)`` is a float net of NETS with its file, which is made once."""
+
+    NETS: ClassVar[dict[str, tuple[int, ...]]] = {
+        "conv": (1, 9, 12),
+        "mobilenet_v3_small": (3, 32, 32),
+        "ds_conv1d": (2, 65),
+        "mlp": (30,),
+    }
+
+    def __init__(self, folder: Path, wrap: Callable[..., Model], ends: Callable[[Model], dict]) -> None:
+        self._folder, self._wrap, self._ends = folder, wrap, ends
+        self._files = dict[tuple[str, str], tuple[Model, Artifact]]()
+
+    def made(self, name: str) -> Model:
+        """The net alone, anew."""
+        shape = self.NETS[name]
+        return self._wrap(conv() if name == "conv" else build(name, shape, 3).module, shape, 3)
+
+    def __call__(self, exporter: Exporter, name: str) -> tuple[Model, Artifact]:
+        key = exporter.runtime, name
+        if key not in self._files:
+            model, path = self.made(name), self._folder / exporter.runtime / f"{name}{exporter.suffix}"
+            self._files[key] = model, exporter.export(model, path, **self._ends(model))
+        return self._files[key]
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, wrap, ends) -> Exported:
+    return Exported(tmp_path_factory.mktemp("exported"), wrap, ends)
 
 
 @pytest.fixture

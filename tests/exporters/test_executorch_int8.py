@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from galenic.compress.quantize.simulate import simulated
-from galenic.exporters.executorch import EXPORTER, export
+from galenic.exporters.executorch import EXPORTER
 from galenic.exporters.executorch_count import count_integer
 from galenic.exporters.executorch_int8 import held_weights, rounded_tensors
 from galenic.record.artifact import Artifact
@@ -42,7 +42,7 @@ def test_the_file_holds_the_models_points_and_computes_what_integers_by_hand_giv
     known, wrap, integers, ends, rows, tmp_path, capfd
 ):
     model = integers(wrap(known, (2,), 3), CALIBRATION)
-    artifact = export(model, tmp_path / "model.pte", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
     assert capfd.readouterr() == ("", "")
     assert activation_tensors(artifact) == {"input", "1/relu"}, "the logits stay float"
     data = artifact.path.read_bytes()
@@ -85,7 +85,7 @@ def test_every_layer_of_the_zoo_is_integer_and_the_file_is_its_simulation(
     counted = sum(isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear) for part in float_model.module.modules())
     inputs = rows(96, shape)
     model = integers(float_model, inputs)
-    artifact = export(model, tmp_path / "int8.pte", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "int8.pte", **ends(model))
     ops = artifact.integer_ops
     assert (ops.integer, ops.floating, ops.expected, ops.left_float) == (count, 0, count, ())
     assert count == counted
@@ -118,7 +118,7 @@ class Mixed(nn.Module):
 @pytest.fixture(scope="session")
 def mixed(wrap, integers, ends, rows, tmp_path_factory) -> tuple[Model, Artifact]:
     model = integers(wrap(Mixed(), (3, 8, 8), 4), rows(48, (3, 8, 8)))
-    return model, export(model, tmp_path_factory.mktemp("mixed") / "model.pte", **ends(model))
+    return model, EXPORTER.export(model, tmp_path_factory.mktemp("mixed") / "model.pte", **ends(model))
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_the_same_model_gives_the_same_bytes_however_its_weights_lie_in_memory(m
     model, artifact = mixed
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
     model.module.to(memory_format=torch.channels_last)
-    again = export(model, tmp_path / "again.pte", **ends(model))
+    again = EXPORTER.export(model, tmp_path / "again.pte", **ends(model))
     assert again.sha256 == artifact.sha256
     assert all(torch.equal(value, before[name]) for name, value in model.module.state_dict().items())
 
@@ -162,7 +162,7 @@ def test_a_layer_and_its_relu6_are_one_operation(wrap, integers, ends, rows, tmp
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU6(), nn.Conv2d(4, 4, 1), nn.ReLU6(), nn.Flatten(), nn.Linear(64, 2))
     inputs = rows(64, (1, 6, 6)) * 6
     model = integers(wrap(net, (1, 6, 6), 2), inputs)
-    artifact = export(model, tmp_path / "model.pte", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
     assert activation_tensors(artifact) == {"input", "1/hardtanh", "3/hardtanh"}
     top = {point.tensor: point.scale[0] * 255 for point in artifact.quant.points}
     assert top["1/hardtanh"] == pytest.approx(6.0)
@@ -177,7 +177,7 @@ def test_what_is_kept_stays_float_and_is_named_and_other_logits_are_on_their_gri
     )
     rule, inputs = QuantRule(keep=("3",), weight_bits=4), rows(64, (2, 6, 6))
     model = integers(wrap(net, (2, 6, 6), 3), inputs, rule)
-    artifact = export(model, tmp_path / "model.pte", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
     ops = artifact.integer_ops
     assert (ops.integer, ops.floating, ops.expected, ops.left_float) == (2, 1, 2, ("3",))
     assert activation_tensors(artifact) == {"0/batch_norm", "2/relu", "3", "4"}, "a float batch norm takes the input"
@@ -193,7 +193,7 @@ def test_what_is_kept_stays_float_and_is_named_and_other_logits_are_on_their_gri
 @pytest.mark.slow
 def test_one_scale_per_tensor_is_that_of_every_channel(known, wrap, integers, ends, tmp_path):
     model = integers(wrap(known, (2,), 3), CALIBRATION, QuantRule(per_channel=False))
-    artifact = export(model, tmp_path / "model.pte", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
     assert np.full(3, 4 / 127, np.float32).tobytes() in artifact.path.read_bytes()
     assert artifact.integer_ops.floating == 0
 
@@ -211,7 +211,7 @@ def test_only_what_an_integer_operation_touches_is_rounded(wrap, integers, rows)
 
     model = integers(wrap(Net(), (3, 4, 4), 8), rows(16, (3, 4, 4)))
     names = {point.tensor for point in model.quant.points if point.role is not TensorRole.WEIGHT}
-    assert names == {"input", "a", "hardswish", "b", "cat", "norm/batch_norm", "relu"}
+    assert names == {"input", "a", "hardswish", "b", "cat", "norm/batch_norm", "relu", "mean"}
     found = rounded_tensors(traced(model), model.quant)
     assert list(found) == ["input", "a", "b"]
     assert found["a"] in model.quant.points
@@ -236,7 +236,7 @@ def test_what_xnnpack_does_not_compute_on_integers_is_refused_before_any_work(ru
         EXPORTER.check_rule(rule)
     model = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=rule))
     with pytest.raises(ModelError, match=given):
-        export(model, tmp_path / "model.pte", **ends(model))
+        EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
 
 
 def test_points_for_other_weights_or_none_are_refused(known, wrap, integers, ends, tmp_path):
@@ -244,10 +244,10 @@ def test_points_for_other_weights_or_none_are_refused(known, wrap, integers, end
     with torch.no_grad():
         model.module[0].weight.mul_(2)
     with pytest.raises(ModelError, match="a quantization of made here for other weights"):
-        export(model, tmp_path / "model.pte", **ends(model))
+        EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
     bare = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=QuantRule()))
     with pytest.raises(ModelError, match="a quantization of made here without any scale"):
-        export(bare, tmp_path / "model.pte", **ends(bare))
+        EXPORTER.export(bare, tmp_path / "model.pte", **ends(bare))
     assert not list(tmp_path.iterdir())
 
 
@@ -263,7 +263,7 @@ def test_what_has_no_point_is_refused_by_name(tensor, role, given, known, wrap, 
     fewer = tuple(point for point in model.quant.points if (point.tensor, point.role) != (tensor, role))
     short = replace(model, quant=model.quant.model_copy(update={"points": fewer}))
     with pytest.raises(ModelError, match=given):
-        export(short, tmp_path / "model.pte", **ends(model))
+        EXPORTER.export(short, tmp_path / "model.pte", **ends(model))
 
 
 def test_a_weight_beside_its_grid_is_refused(known, wrap, integers):
@@ -281,4 +281,4 @@ def test_a_layer_whose_output_is_dead_beside_its_sums_is_refused_by_name(wrap, i
         net[2].bias.fill_(-1e9)
     model = integers(wrap(net, (2,), 2), rows(16, (2,)))
     with pytest.raises(ModelError, match=r"2, whose sums have steps of \d+ times.*keep = \['2'\]"):
-        export(model, tmp_path / "model.pte", **ends(model))
+        EXPORTER.export(model, tmp_path / "model.pte", **ends(model))

@@ -13,7 +13,7 @@ from galenic.compress.quantize.dynamic_int8 import quantize_dense
 from galenic.compress.quantize.half import to_half
 from galenic.compress.quantize.int4 import quantize_weights
 from galenic.compress.quantize.simulate import simulated
-from galenic.exporters.litert import check_rule, export
+from galenic.exporters.litert import EXPORTER, check_rule
 from galenic.exporters.litert_coverage import INT4, INT8, integers_of
 from galenic.exporters.litert_file import kinds, unpacked
 from galenic.exporters.matching import activations
@@ -52,7 +52,7 @@ def whole(wrap, integers, ends, tmp_path_factory):
         net[2].weight.copy_(torch.tensor([[1.0, 0.0], [0.25, -4.0], [-0.5, 2.0]]))
         net[2].bias.copy_(torch.tensor([0.0, 1.0, -1.0]))
     model = integers(wrap(net, (2,), 3), CALIBRATION)
-    return model, export(model, tmp_path_factory.mktemp("int8") / "model.tflite", **ends(model))
+    return model, EXPORTER.export(model, tmp_path_factory.mktemp("int8") / "model.tflite", **ends(model))
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_every_layer_of_the_zoo_is_integer_and_the_file_is_its_simulation(
     model = wrap(build(name, shape, 3, seed=0).module, shape, 3)
     inputs = rows(64, shape)
     int8 = integers(model, inputs)
-    artifact = export(int8, tmp_path / "int8.tflite", **ends(model))
+    artifact = EXPORTER.export(int8, tmp_path / "int8.tflite", **ends(model))
     ops = artifact.integer_ops
     assert (ops.integer, ops.floating, ops.expected, ops.left_float) == (layers, 0, layers, ())
     assert artifact.quant.points == int8.quant.points
@@ -167,7 +167,7 @@ def test_what_litert_computes_differently_is_in_the_points_in_use(wrap, integers
     shape = (3, 16, 16)
     inputs = rows(64, shape)
     model = integers(wrap(many_operations(), shape, 3), inputs)
-    artifact = export(model, tmp_path / "model.tflite", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "model.tflite", **ends(model))
     assert artifact.integer_ops.left_float == ()
     before, used = (activations(quant.points) for quant in (model.quant, artifact.quant))
     changed = {name: (used[name].scale, used[name].zero_point) for name in used if used[name] != before[name]}
@@ -208,7 +208,7 @@ def test_what_is_kept_stays_float_and_few_bits_are_stored_in_four(wrap, integers
     rule = QuantRule(weight_bits=4, keep=("4",), layers=(half,))
     inputs = rows(32, (3, 8, 8))
     model = integers(wrap(net, (3, 8, 8), 3), inputs, rule)
-    artifact = export(model, tmp_path / "model.tflite", **ends(model))
+    artifact = EXPORTER.export(model, tmp_path / "model.tflite", **ends(model))
     ops = artifact.integer_ops
     assert (ops.integer, ops.expected, ops.left_float) == (3, 3, ("4", "6"))
     assert (artifact.precision, artifact.quant.stays_float) == ("w4a8", ("4", "6"))
@@ -238,7 +238,7 @@ def test_integer_weights_alone_and_half_ones_give_what_the_module_gives(wrap, en
     counts = {"weights-int4": (0, 3, 0), "dynamic-int8": (2, 1, 2), "float16": (0, 0, 0)}
     errors = {"weights-int4": 1e-5, "dynamic-int8": 0.02, "float16": 2e-3}
     for name, one in made.items():
-        artifact = export(one, tmp_path / f"{name}.tflite", **ends(model))
+        artifact = EXPORTER.export(one, tmp_path / f"{name}.tflite", **ends(model))
         with torch.no_grad():
             expected = one.module(torch.from_numpy(inputs)).numpy()
         error = np.abs(open_session(artifact).run(inputs) - expected).max() / np.abs(expected).max()
@@ -254,11 +254,11 @@ ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
 import torch
-from galenic.exporters.litert import export
+from galenic.exporters.litert import EXPORTER
 from galenic.record.preprocessing import Preprocessing
 model = torch.load(sys.argv[1], weights_only=False)
 preprocessing = Preprocessing(modality="table", raw_shape=(2,), scale=1.0, mean=(0.0,) * 2, std=(1.0,) * 2)
-made = export(model, Path(sys.argv[2]), preprocessing=preprocessing, classes=("a", "b", "c"))
+made = EXPORTER.export(model, Path(sys.argv[2]), preprocessing=preprocessing, classes=("a", "b", "c"))
 print(made.sha256)
 """
 
@@ -281,7 +281,7 @@ def test_a_tensor_without_a_grid_is_refused_by_name(whole, ends, tmp_path):
     fewer = tuple(point for point in model.quant.points if point.tensor != "1/relu")
     short = replace(model, quant=model.quant.model_copy(update={"points": fewer}))
     with pytest.raises(ModelError, match="1 tensors of the LiteRT file without a grid: 0"):
-        export(short, tmp_path / "model.tflite", **ends(model))
+        EXPORTER.export(short, tmp_path / "model.tflite", **ends(model))
     assert not list(tmp_path.iterdir())
 
 
@@ -290,10 +290,10 @@ def test_points_for_other_weights_or_none_are_refused(known, wrap, integers, end
     with torch.no_grad():
         model.module[0].weight.mul_(2)
     with pytest.raises(ModelError, match="a quantization of made here for other weights"):
-        export(model, tmp_path / "model.tflite", **ends(model))
+        EXPORTER.export(model, tmp_path / "model.tflite", **ends(model))
     bare = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=QuantRule()))
     with pytest.raises(ModelError, match="a quantization of made here without any scale"):
-        export(bare, tmp_path / "model.tflite", **ends(bare))
+        EXPORTER.export(bare, tmp_path / "model.tflite", **ends(bare))
     assert not list(tmp_path.iterdir())
 
 
@@ -312,7 +312,7 @@ def test_what_litert_cannot_hold_is_refused_before_any_work(rule, why, known, wr
         check_rule(rule)
     model = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=rule))
     with pytest.raises(ModelError, match="for litert"):
-        export(model, tmp_path / "model.tflite", **ends(model))
+        EXPORTER.export(model, tmp_path / "model.tflite", **ends(model))
 
 
 def test_what_it_can_hold_is_not():

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from galenic.compress.quantize.dynamic_int8 import quantize_dense
-from galenic.compress.quantize.half import Float16, to_half
+from galenic.compress.quantize.half import HalfPrecision, to_half
 from galenic.exporters.onnx_dense import packed
-from galenic.exporters.onnxruntime import EXPORTER, export
+from galenic.exporters.onnxruntime import EXPORTER
 from galenic.record.errors import ModelError
 from galenic.record.quant import Arithmetic, QuantRule
 from galenic.runtimes.load import open_session
@@ -31,10 +31,10 @@ def test_four_bits_are_packed_two_to_a_byte_low_half_first() -> None:
 def test_weights_alone_give_what_the_rounded_module_gives(bits, group, wrap, ends, rows, tmp_path) -> None:
     shape = (64,)
     model = wrap(build("mlp", shape, 5, options={"hidden": [96, 80]}).module, shape, 5)
-    whole = export(model, tmp_path / "float.onnx", **ends(model))
+    whole = EXPORTER.export(model, tmp_path / "float.onnx", **ends(model))
     rule = QuantRule(arithmetic=Arithmetic.WEIGHTS, weight_bits=bits, group_size=group)
     made = quantize_dense(model, rule)
-    artifact = export(made, tmp_path / "model.onnx", **ends(model))
+    artifact = EXPORTER.export(made, tmp_path / "model.onnx", **ends(model))
     inputs = rows(30, shape)
     with torch.no_grad():
         expected = made.module(torch.from_numpy(inputs)).numpy()
@@ -48,7 +48,7 @@ def test_dynamic_layers_are_integer_and_rows_do_not_depend_on_each_other(wrap, e
     shape = (64,)
     model = wrap(build("mlp", shape, 5, options={"hidden": [96, 80]}).module, shape, 5)
     made = quantize_dense(model, QuantRule(arithmetic=Arithmetic.DYNAMIC))
-    artifact = export(made, tmp_path / "model.onnx", **ends(model))
+    artifact = EXPORTER.export(made, tmp_path / "model.onnx", **ends(model))
     session, inputs = open_session(artifact), rows(20, shape)
     inputs[3] *= 1000
     together = session.run(inputs)
@@ -65,14 +65,14 @@ def test_groups_that_the_operation_cannot_hold_are_refused(wrap, ends, tmp_path)
     model = wrap(nn.Sequential(nn.Linear(24, 3)), (24,), 3)
     made = quantize_dense(model, QuantRule(arithmetic=Arithmetic.WEIGHTS, weight_bits=4, group_size=12))
     with pytest.raises(ModelError, match="in groups of 12"):
-        export(made, tmp_path / "model.onnx", **ends(model))
+        EXPORTER.export(made, tmp_path / "model.onnx", **ends(model))
 
 
 def test_float16_halves_the_file_and_keeps_float_ends(wrap, ends, rows, tmp_path) -> None:
     shape = (64,)
     model = wrap(build("mlp", shape, 5, options={"hidden": [96, 80]}).module, shape, 5)
-    whole = export(model, tmp_path / "float.onnx", **ends(model))
-    artifact = export(to_half(model, Float16().rule), tmp_path / "half.onnx", **ends(model))
+    whole = EXPORTER.export(model, tmp_path / "float.onnx", **ends(model))
+    artifact = EXPORTER.export(to_half(model, HalfPrecision().rule), tmp_path / "half.onnx", **ends(model))
     assert artifact.precision == "float16"
     assert artifact.size_bytes < 0.55 * whole.size_bytes
     inputs = rows(30, shape)

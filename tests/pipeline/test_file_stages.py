@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from galenic.compress.quantize.half import HalfFormat, HalfPrecision, to_half
 from galenic.exporters.load import EXPORTERS
 from galenic.pipeline.file_stages import export_stage, predict_stage
 from galenic.pipeline.gate_stage import gate_stage
@@ -38,6 +40,19 @@ def test_a_corrected_task_is_not_answered_from_the_store(task, tmp_path: Path) -
     assert len(setting.ledger.reads(task.split_hashes["test"])) == 1
     gate_stage(again, gate, artifact, artifact)
     assert len(setting.ledger.reads(task.split_hashes["test"])) == 2
+
+
+@pytest.mark.slow
+def test_one_file_in_two_arithmetics_gives_two_answers(task, tmp_path: Path) -> None:
+    setting = Setting(task, Store(tmp_path), threads=1)
+    model = build("resnet8", (1, 12, 12), 2)
+    rule = HalfPrecision(format=HalfFormat.BFLOAT16).rule
+    whole, half = (export_stage(setting, one, "openvino") for one in (model, to_half(model, rule)))
+    assert (whole.sha256, whole.precision, half.precision) == (half.sha256, "float32", "bfloat16")
+    first, second = (predict_stage(setting, one, SplitName.VALIDATION).logits for one in (whole, half))
+    assert 0 < np.abs(first - second).max() < 0.05 * np.abs(first).max()
+    other = export_stage(setting, model, "onnxruntime")
+    assert (other.sha256 == whole.sha256, other.computation == whole.computation) == (True, False)
 
 
 def test_the_versions_that_decide_a_files_bytes_are_all_known() -> None:

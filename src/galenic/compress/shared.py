@@ -1,12 +1,16 @@
-"""What decides the results of trainings and belongs to no single method: losses, layers, caches, pairs and schedules.
+"""What decides results and belongs to no single method: losses, layers, caches, pairs and schedules; observers and grids.
 
-``VERSION`` is raised when the results of any of ``MODULES`` change; it enters the hash of every training. Methods borrow formulas
-from each other (several teachers from soft targets), so a training's hash also has the versions of the whole distilling family.
+``VERSION`` is raised when the results of any of ``MODULES`` change; it enters the hash of every training. ``QUANTIZING_VERSION`` is
+that of ``QUANTIZING_MODULES`` and enters the hash of every phase that quantizes. Methods borrow formulas from each other
+(several teachers from soft targets), so a stage's hash also has the versions of the method's whole family.
 """
 
 from __future__ import annotations
 
-from galenic.compress import distill
+from collections.abc import Iterable
+
+from galenic.compress import distill, quantize
+from galenic.compress.method import Method
 
 VERSION = 1
 
@@ -23,7 +27,39 @@ MODULES = (
     "galenic.training.teacher_cache",
 )
 
+QUANTIZING_VERSION = 1
 
-def family_versions() -> list[list[str | int]]:
-    """(name, version) of every distilling method."""
+QUANTIZING_MODULES = (
+    "galenic.compress.quantize.adaround",
+    "galenic.compress.quantize.allocation",
+    "galenic.compress.quantize.aware_graph",
+    "galenic.compress.quantize.bias_correction",
+    "galenic.compress.quantize.calibrate",
+    "galenic.compress.quantize.costs",
+    "galenic.compress.quantize.equalise",
+    "galenic.compress.quantize.fake",
+    "galenic.compress.quantize.grid",
+    "galenic.compress.quantize.observers",
+    "galenic.compress.quantize.places",
+    "galenic.compress.quantize.scales",
+    "galenic.compress.quantize.sensitivity",
+    "galenic.compress.quantize.simulate",
+    "galenic.compress.quantize.static",
+    "galenic.compress.quantize.weights",
+    "galenic.zoo.graph",
+)
+
+
+def distilling(methods: Iterable[Method]) -> list[list[str | int]] | None:
+    """(name, version) of every distilling method where one is among ``methods``; else None."""
+    if not any(type(method) in distill.METHODS for method in methods):
+        return None
     return [[method.name, method.version] for method in distill.METHODS]
+
+
+def quantizing(methods: Iterable[Method]) -> list[int | list[str | int]] | None:
+    """The shared version and (name, version) of every quantizing method where one is among ``methods``; else None."""
+    if not any(type(method) in quantize.METHODS for method in methods):
+        return None
+    family: list[list[str | int]] = [[method.name, method.version] for method in quantize.METHODS]
+    return [QUANTIZING_VERSION, *family]

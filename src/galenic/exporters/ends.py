@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+
+import torch
 
 from galenic.record.artifact import Artifact, IntegerOps
 from galenic.record.errors import ModelError
@@ -26,7 +30,13 @@ class Lowered:
 
 
 def check_ends(model: Model, preprocessing: Preprocessing, classes: tuple[str, ...]) -> None:
-    """ModelError unless the model takes what ``preprocessing`` gives and has one output per class."""
+    """ModelError unless the model is at rest, takes what ``preprocessing`` gives and has one output per class."""
+    if any(part.training for part in model.module.modules()):
+        raise ModelError(
+            given=f"{model.spec.architecture} cannot become a file: it is in training mode",
+            expected="a model at rest",
+            todo="call module.eval() first",
+        )
     if model.spec.input_shape != preprocessing.input_shape:
         raise ModelError(
             given=f"{model.spec.architecture} takes inputs of shape {model.spec.input_shape}",
@@ -39,6 +49,14 @@ def check_ends(model: Model, preprocessing: Preprocessing, classes: tuple[str, .
             expected=f"{len(classes)}: one for each of {', '.join(classes)}",
             todo="build the model for this task",
         )
+
+
+def resting(model: Model) -> Model:
+    """A copy in this machine's memory, every tensor contiguous: another layout (channels_last) would give another file."""
+    module = copy.deepcopy(model.module).cpu()
+    for tensor in chain(module.parameters(), module.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    return replace(model, module=module)
 
 
 def check_weights(model: Model) -> None:
@@ -72,11 +90,3 @@ def write_file(
         quant=lowered.quant,
         integer_ops=lowered.integer_ops,
     )
-
-
-def write_float(
-    model: Model, path: Path, data: bytes, *, runtime: str, preprocessing: Preprocessing, classes: tuple[str, ...]
-) -> Artifact:
-    """Write ``data``, a float32 model in the runtime's format, to ``path``: whole, or not at all."""
-    lowered = Lowered(data, "float32")
-    return write_file(model, path, lowered, runtime=runtime, preprocessing=preprocessing, classes=classes)

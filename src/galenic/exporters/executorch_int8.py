@@ -9,9 +9,7 @@ middle of two integers (every fourth one over 2 x 2), of which XNNPACK takes the
 
 The logits stay float: 256 levels would make ties that an AUC sees. XNNPACK answers in float only where it finds the range of
 the dense layer's input in each call, which is finer than the grid's; two more columns of the input, with weights of 0, hold
-the ends of the grid, and then it finds the grid itself. How far the file is from its simulation, as the median over 100 rows
-of the largest difference of a row's logits, in parts of the largest logit (resnet8, ds_conv1d, mlp):
-    range of the row   3e-3, 1e-3, 8e-4        range of the grid   1e-7, 5e-8, 4e-8        logits on a grid of their own   0
+the ends of the grid, and then it finds the grid itself.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from torch import fx
 
 from galenic.exporters.ends import Lowered, check_weights
 from galenic.exporters.executorch_count import count_integer
-from galenic.exporters.executorch_program import quiet, resting, to_program
+from galenic.exporters.executorch_program import quiet, to_program
 from galenic.exporters.executorch_qdq import HIGHEST, HeldWeight, placed
 from galenic.exporters.matching import activations, in_use, refuse_unmatched, weights
 from galenic.record.errors import ModelError
@@ -50,7 +48,7 @@ def lower_int8(model: Model) -> Lowered:
     assert spec is not None
     check_weights(model)
     with quiet():
-        graph = traced(resting(model))
+        graph = traced(model)
         names = tuple(layers(graph))
         rounded, held = rounded_tensors(graph, spec), held_weights(graph, spec)
         refuse_large_steps(graph, rounded, held)

@@ -5,14 +5,12 @@ A batch of any size would be split into more parts: with it XNNPACK leaves the r
 
 from __future__ import annotations
 
-import copy
 import io
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import torch
@@ -40,7 +38,7 @@ def to_program(model: Model, graph: torch.fx.GraphModule | None = None) -> bytes
     """
     try:
         with quiet():
-            exported = _exported(resting(model) if graph is None else replace(model, module=graph))
+            exported = _exported(model if graph is None else replace(model, module=graph))
             _check_answer(model, exported)
             lowered = _lowered(exported)
             _refuse_left_out(model, lowered.exported_program())
@@ -55,27 +53,6 @@ def to_program(model: Model, graph: torch.fx.GraphModule | None = None) -> bytes
             "a module that torch.export traces, of operations of the core ATen set",
             "take Python branches on values out of its forward, or choose another runtime",
         ) from error
-
-
-def check_model(model: Model) -> None:
-    """ModelError where a module is in training mode or reads token ids."""
-    if any(part.training for part in model.module.modules()):
-        raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
-    if hasattr(model.module, "vocabulary"):
-        raise _refused(
-            model,
-            "it reads token ids (int64)",
-            "a net for numbers: ExecuTorch text nets are not supported yet",
-            "choose onnxruntime or openvino for it",
-        )
-
-
-def resting(model: Model) -> Model:
-    """A copy in this machine's memory, every tensor contiguous: another layout (channels_last) would give another file."""
-    module = copy.deepcopy(model.module).cpu()
-    for tensor in chain(module.parameters(), module.buffers()):
-        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
-    return replace(model, module=module)
 
 
 def _exported(model: Model) -> torch.export.ExportedProgram:

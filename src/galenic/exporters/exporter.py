@@ -1,14 +1,18 @@
-"""Exporter: what galenic knows about one of them before it is asked to write a file."""
+"""Exporter: one way to a runtime's file. What every export does is here; a runtime's module lowers a model to bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
+from galenic.exporters.ends import Lowered, check_ends, resting, write_file
 from galenic.record.artifact import Artifact
-from galenic.record.errors import MissingPackage
+from galenic.record.errors import MissingPackage, ModelError
+from galenic.record.preprocessing import Preprocessing
 from galenic.record.quant import QuantRule
+from galenic.zoo.model import Model
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Exporter:
         suffix: of the file.
         version: raised when the same model would give another file; it enters the hashes of stages.
         summary: one line for people.
-        export: ``export(model, path, *, preprocessing, classes) -> Artifact``.
+        lower: a model, at rest in eval mode, as the bytes of a file; on the points of its QuantSpec where it has one. The
+            same model gives the same bytes, in any process of one machine with one set of versions. ModelError where it cannot.
         check_rule: raises ModelError where the runtime cannot hold a quantization, before any work starts.
         packages: the distributions whose versions decide the file's bytes; they enter the hashes of stages.
         needs: what Python imports for it beside ``galenic[forge]``.
@@ -32,12 +37,39 @@ class Exporter:
     suffix: str
     version: int
     summary: str
-    export: Callable[..., Artifact]
+    lower: Callable[[Model], Lowered]
     check_rule: Callable[[QuantRule], None]
     packages: tuple[str, ...]
     needs: tuple[str, ...] = ()
     install: str = ""
     text: bool = True
+
+    def export(self, model: Model, path: Path, *, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Artifact:
+        """Write ``model`` to ``path`` as one file: whole, or not at all.
+
+        Args:
+            model: at rest in eval mode; quantized where it has a QuantSpec.
+            path: of the file; what is there is replaced in one step.
+            preprocessing: travels with the file, and gives inputs of the model's shape.
+            classes: one name per output.
+
+        Raises:
+            ModelError: the model cannot be lowered, or the runtime cannot hold its quantization.
+            MissingPackage: the converter is not installed.
+            StoreError: the file cannot be written; what was there is unchanged.
+        """
+        check_ends(model, preprocessing, classes)
+        if not self.text and hasattr(model.module, "vocabulary"):
+            raise ModelError(
+                given=f"{model.spec.architecture}, which reads token ids (int64), as a file for {self.runtime}",
+                expected="a net for numbers: its text nets are not supported yet",
+                todo="choose onnxruntime or openvino for it",
+            )
+        if model.quant is not None:
+            self.check_rule(model.quant.rule)
+        self.require()
+        lowered = self.lower(resting(model))
+        return write_file(model, path, lowered, runtime=self.runtime, preprocessing=preprocessing, classes=classes)
 
     def require(self) -> None:
         """MissingPackage with the command that installs it, where something that it needs is not installed."""

@@ -5,13 +5,9 @@ The same model gives the same bytes, in any process of one machine with one set 
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from galenic.exporters.ends import Lowered, check_ends, write_file
+from galenic.exporters.ends import Lowered
 from galenic.exporters.exporter import Exporter
-from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
-from galenic.record.preprocessing import Preprocessing
 from galenic.record.quant import HALF_BITS, Arithmetic, QuantRule
 from galenic.zoo.model import Model
 
@@ -19,39 +15,15 @@ RUNTIME = "litert"
 INTEGER_BITS = 8
 
 
-def export(
-    model: Model,
-    path: Path,
-    *,
-    preprocessing: Preprocessing,
-    classes: tuple[str, ...],
-) -> Artifact:
-    """Write ``model`` to ``path`` as one .tflite file: whole, or not at all.
-
-    Args:
-        model: at rest in eval mode; any net but one for text.
-        path: of the file; what is there is replaced in one step.
-        preprocessing: travels with the file, and gives inputs of the model's shape.
-        classes: one name per output.
-
-    Raises:
-        ModelError: the model cannot be converted, or the rule cannot be held by this runtime.
-        MissingPackage: the converter is not installed.
-        StoreError: the file cannot be written; what was there is unchanged.
-    """
-    check_ends(model, preprocessing, classes)
-    if model.quant is not None:
-        check_rule(model.quant.rule)
-    EXPORTER.require()
+def lower(model: Model) -> Lowered:
+    """One .tflite file; ModelError for what cannot be converted."""
     if model.quant is None:
         from galenic.exporters.litert_graph import to_flatbuffer
 
-        lowered = Lowered(to_flatbuffer(model), "float32")
-    else:
-        from galenic.exporters.litert_int8 import lower_quantized
+        return Lowered(to_flatbuffer(model), "float32")
+    from galenic.exporters.litert_int8 import lower_quantized
 
-        lowered = lower_quantized(model)
-    return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+    return lower_quantized(model)
 
 
 def check_rule(rule: QuantRule) -> None:
@@ -82,7 +54,7 @@ EXPORTER = Exporter(
     suffix=".tflite",
     version=1,
     summary="one LiteRT file, one row at a time: float32, float16, integer weights, or integers throughout",
-    export=export,
+    lower=lower,
     check_rule=check_rule,
     packages=("torch", "litert-torch", "litert-converter", "ai-edge-quantizer"),
     needs=("litert_torch", "litert_converter", "ai_edge_litert", "ai_edge_quantizer", "jax", "torchao"),

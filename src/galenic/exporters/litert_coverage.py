@@ -15,7 +15,7 @@ from galenic.exporters.matching import refuse_unmatched, weights
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
 from galenic.record.quant import Arithmetic, QuantPoint, QuantSpec
-from galenic.zoo.graph import ATEN, graph_tensor, layers
+from galenic.zoo.graph import graph_tensor, layers, outputs_first
 
 INT8, INT4 = 9, 17  # TensorTypes of the schema
 INTEGERS = frozenset({INT8, INT4})
@@ -119,7 +119,7 @@ def shorten_names(file: Any) -> None:
 def _rows(graph: fx.GraphModule, node: fx.Node) -> np.ndarray:
     """A layer's weights of our model: (output channels, weights of one)."""
     weight = graph_tensor(graph, node.args[1]).detach()
-    turned = weight.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else weight
+    turned = outputs_first(node, weight)
     return turned.reshape(len(turned), -1).double().numpy()
 
 

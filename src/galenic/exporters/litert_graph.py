@@ -30,10 +30,8 @@ def to_flatbuffer(model: Model) -> bytes:
     """The float32 file of a model, for one row at a time.
 
     Raises:
-        ModelError: the module is in training mode, reads token ids, cannot be traced or converted, or has another output
-            than its spec says.
+        ModelError: the module cannot be traced or converted, or has another output than its spec says.
     """
-    check_ready(model)
     converted = unpacked(_converted(model))
     _check_answer(model, converted)
     name_by_module(converted, model.module)
@@ -61,19 +59,6 @@ def with_biases(model: Model, graph: fx.GraphModule) -> Model:
             parent, _, own = norm.rpartition(".")
             setattr(module.get_submodule(parent), own, nn.Identity())
     return replace(model, module=module.eval())
-
-
-def check_ready(model: Model) -> None:
-    """ModelError where a model is in training mode or reads token ids."""
-    if any(part.training for part in model.module.modules()):
-        raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
-    if hasattr(model.module, "vocabulary"):
-        raise _refused(
-            model,
-            "it reads token ids (int64)",
-            "a net for numbers: LiteRT text nets are not supported yet",
-            "choose onnxruntime or openvino for it",
-        )
 
 
 def _converted(model: Model) -> bytes:

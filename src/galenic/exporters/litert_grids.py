@@ -22,14 +22,13 @@ from torch import fx
 from galenic.exporters.litert_file import FLOAT32, Operation
 from galenic.exporters.matching import activations, match, refuse_unmatched, weights
 from galenic.record.quant import QuantPoint, QuantSpec, TensorRole
-from galenic.zoo.graph import ATEN, NAME, layers, tensors
+from galenic.zoo.graph import ATEN, NAME, layers, rectifies, tensors
 
 BITS = 8
 RELU6 = 3  # a number of the schema's ActivationFunctionType
 FIXED: Mapping[str, tuple[float, int]] = {"LOGISTIC": (1 / 256, 0), "SOFTMAX": (1 / 256, 0), "TANH": (1 / 128, 128)}
 GATE_SCALE, GATE_ZERO = float(np.float32(6 / 254)), 127  # of the hardsigmoid's input; relu6(x + 3) has the zero point 0
 PADDING = frozenset({"PAD", "PADV2", "MIRROR_PAD"})
-RECTIFIERS = frozenset({ATEN.relu.default, ATEN.relu6.default, ATEN.hardtanh.default})
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _constants(net: Net, theirs: Mapping[str, np.ndarray], file: Sequence[Operat
         node = named.get(operation.layer)
         while node is not None and node.meta[NAME] not in alike:
             users = list(node.users)
-            node = users[0] if len(users) == 1 and users[0].target in RECTIFIERS else None
+            node = users[0] if len(users) == 1 and rectifies(users[0]) else None
         if node is not None:
             found[operation.output] = str(node.meta[NAME])
         elif len({net.owner(name) for name in alike}) == 1:

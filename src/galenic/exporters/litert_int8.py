@@ -19,7 +19,7 @@ from torch import fx
 from galenic.exporters.ends import Lowered, check_weights
 from galenic.exporters.litert_coverage import check_weights_held, count_integer, rounded_tensors, shorten_names
 from galenic.exporters.litert_file import Operation, operations, packed, unpacked
-from galenic.exporters.litert_graph import check_ready, to_flatbuffer, with_biases
+from galenic.exporters.litert_graph import to_flatbuffer, with_biases
 from galenic.exporters.litert_grids import Net, find_grids
 from galenic.exporters.litert_recipe import FEW_BITS, quantized
 from galenic.exporters.litert_values import litert_values
@@ -40,7 +40,6 @@ def lower_quantized(model: Model) -> Lowered:
         ModelError: the weights are not those of the points, a tensor has no grid, or the model cannot be converted.
     """
     assert model.quant is not None
-    check_ready(model)
     if model.quant.rule.arithmetic is Arithmetic.FLOAT16:
         return _lower_half(model)
     check_weights(model)

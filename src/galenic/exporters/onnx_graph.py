@@ -33,10 +33,8 @@ def to_graph(model: Model) -> ModelProto:
     """The float graph of a model, checked.
 
     Raises:
-        ModelError: the module is in training mode, cannot be traced, or has another output than its spec says.
+        ModelError: the module cannot be traced, or has another output than its spec says.
     """
-    if any(part.training for part in model.module.modules()):
-        raise _refused(model, "it is in training mode", "a model at rest", "call module.eval() first")
     graph = _traced(model)
     if graph.functions or any(attribute.HasField("g") for node in graph.graph.node for attribute in node.attribute):
         raise _refused(

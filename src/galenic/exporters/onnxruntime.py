@@ -6,53 +6,29 @@ The same model gives the same bytes, in any process of one machine with one set 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from onnx import ModelProto
 
-from galenic.exporters.ends import Lowered, check_ends, write_file
+from galenic.exporters.ends import Lowered
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_coverage import count_integer
 from galenic.exporters.onnx_dense import lower_dense
 from galenic.exporters.onnx_graph import serialized, to_graph
 from galenic.exporters.onnx_half import lower_half
 from galenic.exporters.onnx_int8 import check_static, lower_int8
-from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
-from galenic.record.preprocessing import Preprocessing
 from galenic.record.quant import Arithmetic, QuantRule
 from galenic.zoo.model import Model
 
 RUNTIME = "onnxruntime"
 
 
-def export(
-    model: Model,
-    path: Path,
-    *,
-    preprocessing: Preprocessing,
-    classes: tuple[str, ...],
-) -> Artifact:
-    """Write ``model`` to ``path`` as one ONNX file: whole, or not at all.
-
-    Args:
-        model: at rest in eval mode; INT8 where it has a QuantSpec.
-        path: of the file; what is there is replaced in one step.
-        preprocessing: travels with the file, and gives inputs of the model's shape.
-        classes: one name per output.
-
-    Raises:
-        ModelError: the model cannot be exported, or the rule cannot be held by this runtime.
-        StoreError: the file cannot be written; what was there is unchanged.
-    """
-    check_ends(model, preprocessing, classes)
+def lower(model: Model) -> Lowered:
+    """One ONNX file; ModelError for what cannot be exported."""
     graph = to_graph(model)
     if model.quant is None:
-        lowered = Lowered(serialized(graph), "float32")
-    else:
-        check_rule(model.quant.rule)
-        lowered = LOWERINGS[model.quant.rule.arithmetic](model, graph)
-    return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+        return Lowered(serialized(graph), "float32")
+    return LOWERINGS[model.quant.rule.arithmetic](model, graph)
 
 
 LOWERINGS: Mapping[Arithmetic, Callable[[Model, ModelProto], Lowered]] = {
@@ -80,7 +56,7 @@ EXPORTER = Exporter(
     suffix=".onnx",
     version=2,
     summary="one ONNX file: float32, float16, INT8 (QDQ), or integer weights of dense layers",
-    export=export,
+    lower=lower,
     check_rule=check_rule,
     packages=("torch", "onnx", "onnxruntime"),
 )

@@ -7,20 +7,18 @@ out; and it makes integers of what stands between Q and DQ as it compiles, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
-from galenic.exporters.ends import Lowered, check_ends, write_file, write_float
+from galenic.exporters.ends import Lowered
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
 from galenic.exporters.onnx_half import lower_half
 from galenic.exporters.onnx_int8 import check_static, lower_int8
 from galenic.exporters.onnx_qdq import release_before_activations
-from galenic.record.artifact import Artifact, IntegerOps
+from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
-from galenic.record.preprocessing import Preprocessing
 from galenic.record.quant import Arithmetic, QuantRule
 from galenic.record.quiet import hidden
 from galenic.zoo.model import Model
@@ -31,34 +29,12 @@ INTEGERS = frozenset({"i8", "u8"})
 LAYER_TYPES = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvolution"})
 
 
-def export(
-    model: Model,
-    path: Path,
-    *,
-    preprocessing: Preprocessing,
-    classes: tuple[str, ...],
-) -> Artifact:
-    """Write ``model`` to ``path`` as one ONNX file: whole, or not at all.
-
-    Args:
-        model: at rest in eval mode; INT8 where it has a QuantSpec.
-        path: of the file; what is there is replaced in one step.
-        preprocessing: travels with the file, and gives inputs of the model's shape.
-        classes: one name per output.
-
-    Raises:
-        ModelError: the model cannot be exported, or its rule cannot be held.
-        StoreError: the file cannot be written; what was there is unchanged.
-    """
-    check_ends(model, preprocessing, classes)
+def lower(model: Model) -> Lowered:
+    """One ONNX file; ModelError for what cannot be exported."""
     graph = to_graph(model)
     if model.quant is None:
-        data = serialized(graph)
-        return write_float(model, path, data, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
-    check_rule(model.quant.rule)
-    EXPORTER.require()
-    lowered = LOWERINGS[model.quant.rule.arithmetic](model, graph)
-    return write_file(model, path, lowered, runtime=RUNTIME, preprocessing=preprocessing, classes=classes)
+        return Lowered(serialized(graph), "float32")
+    return LOWERINGS[model.quant.rule.arithmetic](model, graph)
 
 
 def check_rule(rule: QuantRule) -> None:
@@ -130,7 +106,7 @@ EXPORTER = Exporter(
     suffix=".onnx",
     version=2,
     summary="one ONNX file: float32, float16, bfloat16 arithmetic, or INT8 (QDQ)",
-    export=export,
+    lower=lower,
     check_rule=check_rule,
     packages=("torch", "onnx", "onnxruntime", "openvino"),
     needs=("openvino",),

@@ -40,7 +40,7 @@ class Measured:
 
 
 def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
-    """The model as a file of this runtime, calibrated on the task's calibration rows where it is quantized."""
+    """The model as a file of this runtime, on its own grids where it is quantized."""
     task, exporter = setting.task, exporter_for(runtime)
     inputs = {
         "weights": weights_hash(model),
@@ -70,7 +70,7 @@ def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
 
 def predict_stage(setting: Setting, artifact: Artifact, split: SplitName) -> Predictions:
     """The file's predictions on one split, made once."""
-    inputs = {"artifact": artifact.sha256, "question": setting.task.question_hash(split)}
+    inputs = {"artifact": artifact.computation, "question": setting.task.question_hash(split)}
     stage = setting.store.stage("predictions", inputs)
     path = stage.folder / "predictions.npz"
     with stage.locked():
@@ -86,7 +86,7 @@ def measure_stage(setting: Setting, artifact: Artifact, config: MeasureRecipe) -
     """Latency, its parts and peak memory of the file on this host, measured once."""
     place = open_session(artifact, threads=config.threads).place
     inputs = {
-        "artifact": artifact.sha256,
+        "artifact": artifact.computation,
         "measure": config.model_dump(mode="json"),
         "place": place.model_dump(mode="json"),
     }
@@ -112,7 +112,7 @@ def duel_stage(setting: Setting, plain: Artifact, file: Artifact, config: Measur
     """How many times faster a file is than its own float file on this host, timed in turn, once."""
     first, second = (open_session(one, threads=config.threads) for one in (plain, file))
     inputs = {
-        "artifacts": [plain.sha256, file.sha256],
+        "artifacts": [plain.computation, file.computation],
         "places": [session.place.model_dump(mode="json") for session in (first, second)],
     }
     stage = setting.store.stage("duel", inputs)

@@ -17,8 +17,8 @@ def gate_stage(setting: Setting, gate: GateRecipe, artifact: Artifact, reference
     split_hash = setting.task.split_hashes[SplitName.TEST.value]
     inputs = {
         "gate": gate.model_dump(mode="json"),
-        "artifact": artifact.sha256,
-        "reference": reference.sha256,
+        "artifact": artifact.computation,
+        "reference": reference.computation,
         "question": setting.task.question_hash(SplitName.TEST),
     }
     stage = setting.store.stage("gate", inputs)

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from galenic.compress import shared
-from galenic.compress.distill import METHODS as DISTILLING
 from galenic.compress.distill.pairs import PAIRS_SUFFIX
 from galenic.compress.method import Bench, CostBound, MeasuringMethod, Method, Teacher, TrainedMethod, train_together
 from galenic.pipeline.costs import LatencyCost
@@ -141,17 +140,18 @@ def _inputs(
     training: TrainingConfig | None,
     teachers: Sequence[Teacher],
 ) -> dict[str, Any]:
+    quantizing = shared.quantizing(methods)
     return {
         "methods": [[m.name, m.version, _config(m)] for m in methods],
         "model": [model.spec.model_dump(mode="json"), weights_hash(model), list(model.lineage)],
         "training": training.model_dump(mode="json") if training else None,
         "loop": [loop.VERSION, augment.VERSION, shared.VERSION] if training else None,
-        "family": shared.family_versions() if any(type(m) in DISTILLING for m in methods) else None,
+        "family": shared.distilling(methods),
         "teachers": [teacher.sha256 for teacher in teachers],
         "task": setting.task.content_hash,
         "seed": setting.seed,
         "threads": setting.threads,
-    }
+    } | ({"quantizing": quantizing} if quantizing else {})
 
 
 def _config(method: Method) -> Any:

@@ -51,3 +51,10 @@ class Artifact(Record):
     parameters: int = 0
     quant: QuantSpec | None = None
     integer_ops: IntegerOps | None = None
+
+    @property
+    def computation(self) -> dict[str, str]:
+        """What answers: the file's hash, its runtime and its precision. Runtimes share files, and a precision can be the
+        runtime's alone (OpenVINO's bfloat16), so the hash does not say which numbers a file gives.
+        """
+        return {"sha256": self.sha256, "runtime": self.runtime, "precision": self.precision}

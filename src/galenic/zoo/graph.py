@@ -26,6 +26,9 @@ INPUT = "input"
 NAME = "tensor"  # key in a node's meta, which copies of a graph keep
 WEIGHTED = frozenset({ATEN.conv1d.default, ATEN.conv2d.default, ATEN.conv_transpose2d.input, ATEN.linear.default})
 NORMS = frozenset({ATEN.batch_norm.default})
+RECTIFIERS = frozenset({ATEN.relu.default, ATEN.relu6.default})
+PARTING = frozenset({ATEN.chunk.default, ATEN.split.Tensor, ATEN.split_with_sizes.default, ATEN.unbind.int})
+"""What makes several tensors; each of them is a ``getitem`` of it."""
 NOTHING = frozenset({ATEN.dropout.default, ATEN.alias.default, ATEN.detach.default, ATEN.contiguous.default})
 IN_PLACE: Mapping[Any, Any] = {
     ATEN.relu_.default: ATEN.relu.default,
@@ -101,6 +104,16 @@ def parameter(node: fx.Node, position: int) -> str | None:
     """The dotted name of the parameter that is this argument of a layer: 1 the weight, 2 the bias; None without."""
     value = node.args[position] if len(node.args) > position else None
     return str(value.target) if isinstance(value, fx.Node) and value.op == "get_attr" else None
+
+
+def rectifies(node: fx.Node) -> bool:
+    """Whether an operation is a ReLU, with an upper limit (nn.ReLU6 is a hardtanh from 0) or without."""
+    return node.target in RECTIFIERS or (node.target is ATEN.hardtanh.default and node.args[1:2] == (0,))
+
+
+def outputs_first(node: fx.Node, weight: Tensor) -> Tensor:
+    """A layer's weight with its output channels first (and back again): a transposed convolution has them second."""
+    return weight.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else weight
 
 
 See = Callable[[str, Tensor], Tensor | None]
@@ -284,4 +297,6 @@ def _name(graph: fx.GraphModule) -> None:
 
 
 def _operation(node: fx.Node) -> str:
-    return str(node.target).split(".")[1]
+    """Such as ``add``, or ``getitem`` for a part of what was split."""
+    target = node.target
+    return str(target).split(".")[1] if isinstance(target, torch._ops.OpOverload) else str(target.__name__)  # type: ignore[union-attr]

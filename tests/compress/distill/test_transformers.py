@@ -18,7 +18,7 @@ from galenic.compress.distill.soft_target import SoftTarget
 from galenic.compress.method import Bench, Teacher, train_together, training_data
 from galenic.compress.quantize.static_int8 import StaticInt8
 from galenic.compress.supervised import Supervised
-from galenic.exporters.onnxruntime import export
+from galenic.exporters.onnxruntime import EXPORTER
 from galenic.preprocess.transform import to_inputs
 from galenic.record.errors import ModelError
 from galenic.record.task import Split, Task
@@ -194,7 +194,7 @@ def test_dropout_on_the_students_matrices_is_refused(task: Task, teacher: Model,
 
 
 def test_the_onnx_file_takes_ids_and_answers_as_torch_does(task: Task, teacher: Model, tmp_path) -> None:
-    artifact = export(teacher, tmp_path / "bert.onnx", preprocessing=task.preprocessing, classes=task.classes)
+    artifact = EXPORTER.export(teacher, tmp_path / "bert.onnx", preprocessing=task.preprocessing, classes=task.classes)
     session = open_session(artifact)
     inputs = to_inputs(task.preprocessing, task.validation.inputs)
     answers = session.run(inputs)

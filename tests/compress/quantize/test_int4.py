@@ -17,7 +17,7 @@ from galenic.compress.quantize.int4 import Rounding, StaticW4A8, WeightInt4
 from galenic.compress.quantize.places import logits
 from galenic.compress.quantize.simulate import simulated
 from galenic.compress.quantize.weights import scales_of
-from galenic.exporters.onnxruntime import export
+from galenic.exporters.onnxruntime import EXPORTER
 from galenic.preprocess.transform import to_inputs
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
@@ -132,7 +132,9 @@ def test_learned_rounding_is_nearer_to_the_float_model_and_the_file_is_the_simul
     assert found[1] < 0.7 * found[0]
     assert list(made.quant.measured) == ["min-max", "min-max + learned rounding"]
     assert made.quant.measured["min-max + learned rounding"] < made.quant.measured["min-max"]
-    artifact = export(made, tmp_path / "net.onnx", preprocessing=bench.task.preprocessing, classes=bench.task.classes)
+    artifact = EXPORTER.export(
+        made, tmp_path / "net.onnx", preprocessing=bench.task.preprocessing, classes=bench.task.classes
+    )
     np.testing.assert_allclose(open_session(artifact).run(rows.numpy()), answered, atol=1e-5)
     assert artifact.integer_ops.floating == 0
 

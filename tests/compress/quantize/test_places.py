@@ -18,7 +18,7 @@ def test_a_residual_block() -> None:
     assert where["stages.0.0.conv2"] == "stages.0.0.conv2", "a sum follows it"
     assert where["stages.0.0/add"] is None
     pooled = where["head.0/adaptive_avg_pool2d"]
-    assert pooled == where["head.1/flatten"] == "stages.2.0.relu2/relu"
+    assert pooled == where["head.1/flatten"] == "head.0/adaptive_avg_pool2d", "a mean has a grid of its own"
     assert logits(graph) == "classifier"
     assert maker(graph, "stages.0.0.relu1/relu") == "stages.0.0.conv1"
     assert maker(graph, "stages.0.0.conv2") == "stages.0.0.conv2"
@@ -28,10 +28,27 @@ def test_a_gate_multiplies_grids_of_its_own() -> None:
     _, graph = folded(build("mobilenet_v3_small", (3, 32, 32), 2))
     where = grids(graph)
     gate = "features.1.body.gate"
-    assert where[f"{gate}.pool/adaptive_avg_pool2d"] == "features.1.body.depthwise.activation/relu"
+    assert where[f"{gate}.pool/adaptive_avg_pool2d"] == f"{gate}.pool/adaptive_avg_pool2d"
     assert where[f"{gate}.expand"] == f"{gate}.expand"
     assert where[f"{gate}.sigmoid/hardsigmoid"] == f"{gate}.sigmoid/hardsigmoid"
     assert where[f"{gate}/mul"] == f"{gate}/mul"
+
+
+def test_a_pool_that_leaves_positions_and_each_part_of_a_split_have_their_inputs_grid(as_model) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv1d(2, 4, 1), nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            left, right = self.first(x).chunk(2, dim=1)
+            pooled = nn.functional.adaptive_avg_pool1d(left * right, 4)
+            out: torch.Tensor = self.last(pooled.flatten(1))
+            return out
+
+    where = grids(traced(as_model(Net(), (2, 8), 2)))
+    assert [where[name] for name in ("getitem", "getitem:1")] == ["first", "first"]
+    assert where["adaptive_avg_pool1d"] == where["flatten"] == "mul"
 
 
 def test_a_relu_with_an_upper_limit_is_one_operation_with_its_layer_too(as_model) -> None:

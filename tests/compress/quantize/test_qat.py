@@ -30,7 +30,7 @@ from galenic.compress.quantize.simulate import simulated
 from galenic.compress.quantize.static import Choices, Rows, quantize_static
 from galenic.compress.quantize.weights import scales_of
 from galenic.compress.supervised import Supervised
-from galenic.exporters.onnxruntime import export
+from galenic.exporters.onnxruntime import EXPORTER
 from galenic.preprocess.transform import to_inputs
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
@@ -132,7 +132,9 @@ def test_the_trained_graph_the_simulation_and_the_file_answer_alike(weight_bits:
     assert any(name.startswith(RANGES) for name in learned)
     assert any(name.startswith(WEIGHTS) for name in learned)
     assert "stem.0.weight" in learned
-    artifact = export(made, tmp_path / "net.onnx", preprocessing=bench.task.preprocessing, classes=bench.task.classes)
+    artifact = EXPORTER.export(
+        made, tmp_path / "net.onnx", preprocessing=bench.task.preprocessing, classes=bench.task.classes
+    )
     found = open_session(artifact).run(rows.numpy())
     np.testing.assert_allclose(found, method.answered, atol=1e-5)
     assert artifact.integer_ops.floating == 0

@@ -67,6 +67,14 @@ def test_a_transposed_convolution_has_its_outputs_second(as_model) -> None:
     assert not torch.equal(net[0].weight, before)
 
 
+def test_a_transposed_convolution_in_groups_is_refused_and_may_stay_float(as_model) -> None:
+    net = nn.Sequential(nn.ConvTranspose2d(4, 4, 2, groups=2), nn.Flatten(), nn.Linear(36, 3))
+    graph = traced(as_model(net, (4, 2, 2), 3))
+    with pytest.raises(ModelError, match=r"0, a transposed convolution in 2 groups, as integers.*keep = \['0'\]"):
+        weight_points(graph, QuantRule(), {})
+    assert [point.tensor for point in weight_points(graph, QuantRule(keep=("0",)), {})] == ["2"]
+
+
 def test_dead_channels_are_said(known) -> None:
     with torch.no_grad():
         known.module[0].weight[1] = 0

@@ -1,8 +1,7 @@
 """Quantization: one method a file."""
 
 from galenic.compress.quantize.dynamic_int8 import DynamicInt8 as DynamicInt8
-from galenic.compress.quantize.half import BFloat16 as BFloat16
-from galenic.compress.quantize.half import Float16 as Float16
+from galenic.compress.quantize.half import HalfPrecision as HalfPrecision
 from galenic.compress.quantize.int4 import StaticW4A8 as StaticW4A8
 from galenic.compress.quantize.int4 import WeightInt4 as WeightInt4
 from galenic.compress.quantize.mixed_precision import MixedPrecision as MixedPrecision
@@ -16,6 +15,5 @@ METHODS = (
     WeightInt4,
     MixedPrecision,
     QAT,
-    Float16,
-    BFloat16,
+    HalfPrecision,
 )

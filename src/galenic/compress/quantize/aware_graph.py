@@ -18,9 +18,9 @@ from galenic.compress.quantize.fake import LearnedRange, LearnedWeightGrid, roun
 from galenic.compress.quantize.grid import Grid, activation_point, weight_point
 from galenic.compress.quantize.places import grids, logits
 from galenic.compress.quantize.simulate import placed
-from galenic.compress.quantize.weights import bias_of, inputs_of, outputs_first, scales_of
+from galenic.compress.quantize.weights import bias_of, inputs_of, scales_of
 from galenic.record.quant import QuantPoint, TensorRole
-from galenic.zoo.graph import ATEN, WEIGHTED, answer, graph_tensor, layers, parameter, tensors
+from galenic.zoo.graph import ATEN, WEIGHTED, answer, graph_tensor, layers, outputs_first, parameter, tensors
 
 RANGES, WEIGHTS = "galenic_ranges", "galenic_weights"
 AVERAGING = frozenset(

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, fx
 
 from galenic.compress.quantize.grid import grouped
-from galenic.compress.quantize.weights import outputs_first
 from galenic.record.quant import FLOAT_BITS, HALF_BITS, QuantRule
-from galenic.zoo.graph import ATEN, graph_tensor, layers, run
+from galenic.zoo.graph import ATEN, graph_tensor, layers, outputs_first, run
 
 SCALE_BYTES = 4
 INTEGER_BITS = tuple(range(2, 9))

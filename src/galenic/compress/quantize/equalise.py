@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, fx
 
 from galenic.compress.quantize.grid import NARROWEST
-from galenic.compress.quantize.places import RECTIFIERS
 from galenic.compress.quantize.weights import bias_of
-from galenic.zoo.graph import ATEN, WEIGHTED, graph_tensor, layers
+from galenic.zoo.graph import ATEN, RECTIFIERS, WEIGHTED, graph_tensor, layers
 
 ROUNDS = 4
 PASSED = RECTIFIERS - {ATEN.relu6.default}

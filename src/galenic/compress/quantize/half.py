@@ -9,6 +9,7 @@ which was faster here.
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 from typing import ClassVar
 
 import torch
@@ -17,10 +18,9 @@ from galenic.compress.method import Bench, TeacherNeed
 from galenic.compress.quantize.static import Rows, already_quantized
 from galenic.record.base import Record
 from galenic.record.errors import ModelError
-from galenic.record.quant import Arithmetic, QuantRule, QuantSpec
+from galenic.record.quant import HALF_BITS, Arithmetic, QuantRule, QuantSpec
 from galenic.zoo.model import Model, weights_hash
 
-HALF_BITS = 16
 LARGEST_FLOAT16 = float(torch.finfo(torch.float16).max)
 
 
@@ -43,42 +43,31 @@ def to_half(model: Model, rule: QuantRule) -> Model:
     return replace(model, quant=QuantSpec(rule=rule, weights_hash=weights_hash(model)))
 
 
-class Float16(Record):
-    """Weights and arithmetic in float16."""
+class HalfFormat(StrEnum):
+    """Which 16 bits."""
 
-    name: ClassVar[str] = "float16"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+class HalfPrecision(Record):
+    """Weights and arithmetic in 16-bit floats.
+
+    Attributes:
+        format: float16 is finer, bfloat16 has float32's range.
+    """
+
+    name: ClassVar[str] = "half_precision"
     version: ClassVar[int] = 1
     trains: ClassVar[bool] = False
     needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
 
-    @property
-    def rule(self) -> QuantRule:
-        """16 bits for everything."""
-        return QuantRule(arithmetic=Arithmetic.FLOAT16, weight_bits=HALF_BITS, activation_bits=HALF_BITS)
-
-    def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
-        """The same module with a rule for the exporter; the rows are not read."""
-        del rows, seed
-        return to_half(model, self.rule)
-
-    def apply(self, model: Model, bench: Bench) -> list[Model]:
-        """The same module with a rule for the exporter."""
-        del bench
-        return [replace(to_half(model, self.rule), lineage=(*model.lineage, self.name))]
-
-
-class BFloat16(Record):
-    """Weights and arithmetic in bfloat16."""
-
-    name: ClassVar[str] = "bfloat16"
-    version: ClassVar[int] = 1
-    trains: ClassVar[bool] = False
-    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
+    format: HalfFormat = HalfFormat.FLOAT16
 
     @property
     def rule(self) -> QuantRule:
         """16 bits for everything."""
-        return QuantRule(arithmetic=Arithmetic.BFLOAT16, weight_bits=HALF_BITS, activation_bits=HALF_BITS)
+        return QuantRule(arithmetic=Arithmetic(self.format.value), weight_bits=HALF_BITS, activation_bits=HALF_BITS)
 
     def quantized(self, model: Model, rows: Rows, seed: int = 0) -> Model:
         """The same module with a rule for the exporter; the rows are not read."""

@@ -27,12 +27,11 @@ from galenic.compress.quantize.weights import (
     dead_channels,
     halve,
     kept_layers,
-    outputs_first,
     weight_points,
 )
 from galenic.record.base import Record
 from galenic.record.quant import FLOAT_BITS, Arithmetic, LayerRule, Observer, QuantRule, QuantSpec
-from galenic.zoo.graph import bound, folded, graph_tensor, layers
+from galenic.zoo.graph import bound, folded, graph_tensor, layers, outputs_first
 from galenic.zoo.model import Model, weights_hash
 
 

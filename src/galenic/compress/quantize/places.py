@@ -2,20 +2,21 @@
 
     none      what goes into a fused ReLU: the layer or sum and its ReLU are one integer operation
     shared    what a view or a pool makes has its input's grid: no integer operation changes it
-    own       the input, and everything else
+    own       the input, and everything else; also a mean over all positions: on its input's grid it would often lie in the
+              middle of two integers (16 integers' mean: once in 16), where runtimes round differently
 The runtimes use a part of these: ONNX Runtime none for the logits, OpenVINO none before an activation. A file has
 to be compared with a simulation that has the same ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import operator
+from collections.abc import Collection, Sequence
 
 from torch import fx
 
-from galenic.zoo.graph import ATEN, NAME, WEIGHTED, answer, tensors
+from galenic.zoo.graph import ATEN, NAME, PARTING, WEIGHTED, answer, rectifies, tensors
 
-RECTIFIERS = frozenset({ATEN.relu.default, ATEN.relu6.default})
 BEFORE_RECTIFIER = WEIGHTED | {ATEN.add.Tensor}
 SHARING = frozenset(
     {
@@ -32,11 +33,9 @@ SHARING = frozenset(
         ATEN.max_pool2d.default,
         ATEN.avg_pool1d.default,
         ATEN.avg_pool2d.default,
-        ATEN.adaptive_avg_pool1d.default,
-        ATEN.adaptive_avg_pool2d.default,
-        ATEN.mean.dim,
     }
 )
+ADAPTIVE = frozenset({ATEN.adaptive_avg_pool1d.default, ATEN.adaptive_avg_pool2d.default})
 
 
 def grids(graph: fx.GraphModule) -> dict[str, str | None]:
@@ -45,23 +44,34 @@ def grids(graph: fx.GraphModule) -> dict[str, str | None]:
     names = {node: name for name, node in named.items()}
     found: dict[str, str | None] = {}
     for name, node in named.items():
-        source = node.args[0] if node.args else None
-        if node.target in SHARING and isinstance(source, fx.Node) and source in names:
+        source = _source(node)
+        if source in names:
             found[name] = found[names[source]]
         else:
             found[name] = None if before_rectifier(node) else name
     return found
 
 
+def _source(node: fx.Node) -> fx.Node | None:
+    """What a view, a pool or a part is made of, whose grid it has; None for every other operation."""
+    source = node.args[0] if node.args else None
+    if node.target is operator.getitem and isinstance(source, fx.Node) and source.target in PARTING:
+        source = source.args[0]
+    elif node.target not in SHARING and not _pools_to_positions(node):
+        return None
+    return source if isinstance(source, fx.Node) else None
+
+
+def _pools_to_positions(node: fx.Node) -> bool:
+    """Whether an adaptive pool leaves more than one position."""
+    sizes = node.args[1] if node.target in ADAPTIVE else ()
+    return isinstance(sizes, Sequence) and any(size != 1 for size in sizes)
+
+
 def before_rectifier(node: fx.Node) -> bool:
     """Whether a tensor only goes into a ReLU that is one operation with what makes it."""
     users = list(node.users)
     return node.target in BEFORE_RECTIFIER and len(users) == 1 and rectifies(users[0])
-
-
-def rectifies(node: fx.Node) -> bool:
-    """Whether an operation is a ReLU, with an upper limit (nn.ReLU6 is a hardtanh from 0) or without."""
-    return node.target in RECTIFIERS or (node.target is ATEN.hardtanh.default and node.args[1:2] == (0,))
 
 
 def maker(graph: fx.GraphModule, tensor: str) -> str:

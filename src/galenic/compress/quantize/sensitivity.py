@@ -21,11 +21,11 @@ from galenic.compress.quantize.grid import Grid, round_activation, round_weight
 from galenic.compress.quantize.places import before_rectifier, grids, logits
 from galenic.compress.quantize.simulate import answers, divergence
 from galenic.compress.quantize.static import Rows, place
-from galenic.compress.quantize.weights import outputs_first, scales_of, weight_points
+from galenic.compress.quantize.weights import scales_of, weight_points
 from galenic.record.progress import Progress, silent
 from galenic.record.quant import FLOAT_BITS, Arithmetic, LayerSensitivity, Observer, QuantPoint, QuantRule, TensorRole
 from galenic.record.task import TaskKind
-from galenic.zoo.graph import NAME, answer, graph_tensor, layers
+from galenic.zoo.graph import NAME, answer, graph_tensor, layers, outputs_first
 
 MOST_ROWS = 256
 """Rows of the validation split that sensitivities are measured on, the first ones."""

@@ -22,13 +22,16 @@ from galenic.compress.quantize.places import grids
 from galenic.compress.quantize.scales import least_error_scales
 from galenic.record.errors import ModelError
 from galenic.record.quant import HALF_BITS, LayerRule, QuantPoint, QuantRule, TensorRole, matches
-from galenic.zoo.graph import ATEN, graph_tensor, layers, tensors
+from galenic.zoo.graph import ATEN, graph_tensor, layers, outputs_first, tensors
 
 Rounder = Callable[[fx.GraphModule, fx.GraphModule, Sequence[QuantPoint], Batches], None]
 """Puts a model's weights on the grids of points, in place: (the float model's graph, its graph, points, calibration rows)."""
 
 MOST_BITS = 8
 """With so many a weight's largest value decides its scale; with fewer the error of all of them does."""
+
+
+GROUPS_POSITION = 6  # among a transposed convolution's input, weight, bias, stride, padding, output padding, groups
 
 
 def kept_layers(graph: fx.GraphModule, rule: QuantRule) -> tuple[str, ...]:
@@ -65,6 +68,7 @@ def weight_points(graph: fx.GraphModule, rule: QuantRule, input_scales: Mapping[
         bits, _ = rule.bits_of(name)
         if bits >= HALF_BITS:
             continue
+        _refuse_groups(name, node)
         weight = outputs_first(node, graph_tensor(graph, node.args[1]))
         find = weight_scales if bits == MOST_BITS else least_error_scales
         scales = find(weight, bits, rule.per_channel, rule.group_size)
@@ -122,11 +126,6 @@ def scales_of(point: QuantPoint, channels: int) -> Float[Tensor, "channels group
     return flat.view(1, 1) if point.axis is None else flat.view(channels, -1)
 
 
-def outputs_first(node: fx.Node, weight: Tensor) -> Tensor:
-    """The weight with its output channels first (and back again): a transposed convolution has them second."""
-    return weight.transpose(0, 1) if node.target is ATEN.conv_transpose2d.input else weight
-
-
 def bias_of(graph: fx.GraphModule, node: fx.Node) -> Tensor | None:
     """The bias that a layer adds, if any."""
     bias = node.args[2] if len(node.args) > 2 else None
@@ -156,6 +155,16 @@ def dead_channels(graph: fx.GraphModule) -> tuple[str, ...]:
         if dead:
             said.append(f"{name} has {dead} dead of {len(weight)} channels: all their weights are zero")
     return tuple(said)
+
+
+def _refuse_groups(name: str, node: fx.Node) -> None:
+    """ModelError for a transposed convolution in groups: no runtime's file has an axis that counts its output channels."""
+    if node.target is ATEN.conv_transpose2d.input and node.args[GROUPS_POSITION:][:1] not in ((), (1,)):
+        raise ModelError(
+            given=f"{name}, a transposed convolution in {node.args[GROUPS_POSITION]} groups, as integers",
+            expected="transposed convolutions in one group",
+            todo=f"keep it float: keep = ['{name}']",
+        )
 
 
 def _no_such_layer(pattern: str, names: Sequence[str]) -> ModelError:
