@@ -83,7 +83,7 @@ def test_size_speed_and_quality_beside_the_float_file() -> None:
     ],
 )
 def test_faster_slower_or_not_to_be_told(speedup: Ratio, words: str) -> None:
-    assert words in speed_sentence(file("float", 9, 0.2), file("int8", 9, 0.1), speedup)
+    assert words in speed_sentence(file("float", 9, 0.2).latency_ms, file("int8", 9, 0.1).latency_ms, speedup)
     assert is_slower(speedup) == ("slower" in words)
     assert not is_slower(None)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from galenic.pipeline.choice import choose
+from galenic.record.measurement import Ratio
 from galenic.record.predictions import Predictions
 from galenic.record.profile import Profile
 from galenic.record.recipe import Choice
@@ -31,7 +32,17 @@ def file(name: str, size_bytes: int, right: int) -> Any:
         positive=(1,),
         made_by=name,
     )
-    return SimpleNamespace(id=name, artifact=SimpleNamespace(size_bytes=size_bytes), validation=predictions)
+    artifact = SimpleNamespace(size_bytes=size_bytes)
+    return SimpleNamespace(id=name, artifact=artifact, validation=predictions, plain=None, speedup=None)
+
+
+def quantized(name: str, size_bytes: int, plain: Any, high: float) -> Any:
+    """A file with the same answers as its float file, and an interval of speeds up to ``high``."""
+    found = vars(file(name, size_bytes, 8)) | {
+        "plain": plain,
+        "speedup": Ratio(value=0.9 * high, low=0.8 * high, high=high, rounds=9),
+    }
+    return SimpleNamespace(**found)
 
 
 FAMILY = (file("large", 900, 9), file("middle", 500, 8), file("student", 100, 6))
@@ -62,3 +73,24 @@ def test_the_choice_follows_the_rule_and_says_so(
 def test_of_equals_the_smaller_is_taken_and_one_file_needs_no_rule() -> None:
     assert choose(Choice.BEST, (file("a", 500, 8), file("b", 400, 8)), None).file.id == "b"
     assert choose(Choice.BEST, FAMILY[:1], limited(1)).because == "It is what the recipe's last phase made."
+
+
+@pytest.mark.parametrize(
+    ("choice", "profile", "high", "name"),
+    [
+        (Choice.BEST, None, 0.99, "float"),
+        (Choice.BEST, None, 1.01, "int8"),
+        (Choice.BEST, limited(400), 0.99, "float"),
+        (Choice.BEST, limited(399), 0.99, "int8"),
+        (Choice.STUDENT, None, 0.99, "int8"),
+    ],
+)
+def test_a_quantized_file_that_is_slower_is_chosen_only_for_its_size(
+    choice: Choice, profile: Profile | None, high: float, name: str
+) -> None:
+    plain = file("float", 400, 8)
+    chosen = choose(choice, [quantized("int8", 100, plain, high)], profile)
+    assert chosen.file.id == name
+    assert ("slower here" in chosen.because) == (name == "float")
+    of_two = choose(choice, [file("large", 350, 6), quantized("int8", 100, plain, high)], profile)
+    assert of_two.file.id == name

@@ -49,6 +49,16 @@ def test_what_cannot_be_matched_is_refused_before_a_training(tmp_path: Path, opt
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+def test_a_layer_that_is_to_stay_float_and_is_not_there_is_refused_before_a_training(tmp_path: Path) -> None:
+    pairs = 'pairs = [{ student = "stages.2", teacher = "stages.2" }]\n[[phase]]\nmethod = "static_int8"\n'
+    keep = f'{pairs}[phase.options.static_int8]\nkeep = ["stages.7*"]\n'
+    recipe = RECIPE.replace("[phase.training]\nepochs = 1\n", "").format(options=keep)
+    recipe = recipe.replace('[[phase]]\nmethod = "static', '[phase.training]\nepochs = 1\n[[phase]]\nmethod = "static')
+    with pytest.raises(ModelError, match=r"'stages\.7\*', which matches no layer"):
+        compress(parse_recipe(recipe, "r.toml"), Store(tmp_path))
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 BEGIN = """
 name = "later"
 threads = 1

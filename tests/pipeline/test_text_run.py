@@ -50,6 +50,7 @@ runs = 20
 warmup = 1
 """
 
+AGAINST = {"dynamic_int8": "the torch model", "weight_int4": "its simulation", "half_precision": "the torch model"}
 FILLING = ("pain", "fever", "cough", "patient", "denies", "reports", "since", "monday", "mild", "chest")
 
 
@@ -85,10 +86,34 @@ def test_from_a_csv_to_a_file_that_answers(notes: Path, tmp_path: Path) -> None:
     assert "vocabulary" not in json.dumps(json.loads((outcome.folder / "report.json").read_text())["candidates"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runtime", "method", "options", "precision"),
+    [
+        ("onnxruntime", "dynamic_int8", "", "dynamic-int8"),
+        ("onnxruntime", "weight_int4", 'rounding = "nearest"\ngroup_size = 16', "weights-int4"),
+        ("openvino", "half_precision", "", "float16"),
+    ],
+)
+def test_a_text_net_in_fewer_bits(
+    notes: Path, tmp_path: Path, runtime: str, method: str, options: str, precision: str
+) -> None:
+    phase = f'[[phase]]\nmethod = "{method}"\n[phase.options.{method}]\n{options}\n[gate.floors]'
+    large = RECIPE.replace("hidden = 8, heads = 1, intermediate = 16", "hidden = 64, heads = 1, intermediate = 256")
+    recipe = f'runtime = "{runtime}"\n' + large.replace("PATH", str(notes)).replace("[gate.floors]", phase)
+    report = compress(parse_recipe(recipe, "notes.toml"), Store(tmp_path / "store")).report
+    plain, file = report.candidates[-2:]
+    assert (file.precision, file.parity.against if file.parity else "") == (precision, AGAINST[method])
+    assert file.parity is not None
+    assert file.parity.agreement > 0.9
+    assert file.size_bytes < plain.size_bytes
+    assert any("than its own float file here" in note or "as its own float" in note for note in report.notes)
+
+
 def test_static_integers_are_refused_before_any_work(notes: Path, tmp_path: Path) -> None:
     recipe = RECIPE.replace("PATH", str(notes)).replace(
         "[gate.floors]", '[[phase]]\nmethod = "static_int8"\n[gate.floors]'
     )
-    with pytest.raises(RecipeError, match="static_int8 on notes, a text task"):
+    with pytest.raises(RecipeError, match=r"static_int8 on notes, a text task.*choose dynamic_int8"):
         compress(parse_recipe(recipe, "notes.toml"), Store(tmp_path / "store"))
     assert not list((tmp_path / "store").glob("**/model-*"))

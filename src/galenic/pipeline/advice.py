@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from galenic.compress.quantize import METHODS
 from galenic.compress.quantize.mixed_precision import MixedPrecision
-from galenic.record.measurement import Ratio
+from galenic.record.measurement import Latency, Ratio
 from galenic.record.quant import LayerSensitivity, Observer
 from galenic.record.quantization import Explanation, QuantizedFile
 from galenic.record.report import Parity
@@ -33,7 +33,7 @@ def comparison_sentences(plain: QuantizedFile, file: QuantizedFile) -> tuple[str
     smaller = ratio(plain.size_bytes, file.size_bytes)
     said = [f"{size(file.size_bytes)} instead of {size(plain.size_bytes)}{f', {smaller} smaller' if smaller else ''}."]
     if file.speedup is not None:
-        said.append(speed_sentence(plain, file, file.speedup))
+        said.append(speed_sentence(plain.latency_ms, file.latency_ms, file.speedup))
     if file.change is not None:
         said.append(f"AUC beside the float file: {gain(file.change, 'auc')}, n = {file.change.n:,}.")
     if file.agreement is not None:
@@ -41,10 +41,10 @@ def comparison_sentences(plain: QuantizedFile, file: QuantizedFile) -> tuple[str
     return tuple(said)
 
 
-def speed_sentence(plain: QuantizedFile, file: QuantizedFile, speedup: Ratio) -> str:
+def speed_sentence(plain: Latency, file: Latency, speedup: Ratio) -> str:
     """Whether a file is faster than its own float file; neither is said where the interval holds 1."""
-    before, after = milliseconds(plain.latency_ms.p50), milliseconds(file.latency_ms.p50)
-    where = f"{file.latency_ms.where}, {file.latency_ms.threads} thread{'s' if file.latency_ms.threads > 1 else ''}"
+    before, after = milliseconds(plain.p50), milliseconds(file.p50)
+    where = f"{file.where}, {file.threads} thread{'s' if file.threads > 1 else ''}"
     numbers = (
         f"{speedup.value:.2f}× ({speedup.low:.2f} to {speedup.high:.2f}, timed in turn; p50 {after}, {before}; {where})"
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from galenic.compress.distill.answers import refuse_other_classes
 from galenic.compress.method import Teacher
 from galenic.compress.supervised import Supervised
+from galenic.pipeline.advice import speed_sentence
 from galenic.pipeline.costs import LatencyCost
-from galenic.pipeline.file_stages import Measured, export_stage, measure_stage, parity_of, predict_stage
+from galenic.pipeline.file_stages import Measured, duel_stage, export_stage, measure_stage, parity_of, predict_stage
 from galenic.pipeline.plan import Phase, Plan
 from galenic.pipeline.probe import Distilling, probe
 from galenic.pipeline.reference import Trusted, as_teacher, build_model, prepare_reference, prepare_teachers
@@ -18,6 +19,7 @@ from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import resolved_methods, resolved_training, run_phase
 from galenic.record.artifact import Artifact
 from galenic.record.base import Record
+from galenic.record.measurement import Ratio
 from galenic.record.predictions import Predictions
 from galenic.record.recipe import ModelRecipe, PhaseRecipe, Recipe
 from galenic.record.report import Parity, ProbeResult
@@ -36,6 +38,8 @@ class Finished:
         measured: latency and memory on this host.
         validation: its predictions there.
         parity: against the torch model it came from, None for an outside file.
+        plain: of a quantized file the float file of the same model, for the same runtime.
+        speedup: how many times faster than that one it is.
     """
 
     id: str
@@ -44,6 +48,8 @@ class Finished:
     measured: Measured
     validation: Predictions
     parity: Parity | None
+    plain: Finished | None = None
+    speedup: Ratio | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,8 @@ def run_chain(setting: Setting, plan: Plan) -> Chain:
     title = f"{recipe.reference.title}, reference"
     reference = finish(setting, recipe, trusted.artifact, trusted.model, "reference", title)
     student = _prepare_student(setting, recipe, trusted)
-    walked = _run_phases(setting, plan, student, teachers)
+    known = [reference, *([student.alone] if student.alone else [])]
+    walked = _run_phases(setting, plan, student.start, known, teachers)
     resolved = {
         "reference": trusted.recipe,
         "teacher": tuple(one.recipe for one in named),
@@ -123,6 +130,7 @@ def run_chain(setting: Setting, plan: Plan) -> Chain:
             *(note for one in (trusted, *named) for note in one.notes),
             *student.notes,
             *_scores(teachers.taught_by),
+            *_speeds(walked.steps),
         ),
         teachers=teachers.taught_by,
         probe=walked.probe,
@@ -173,23 +181,30 @@ def _prepare_student(setting: Setting, recipe: Recipe, trusted: Trusted) -> Stud
     return Student(start, alone, wanted.model_copy(update={"training": training}), notes)
 
 
-def _run_phases(setting: Setting, plan: Plan, student: Student, teachers: Teachers) -> Walked:
-    models, probed = {"": student.start}, None
+def _run_phases(setting: Setting, plan: Plan, start: Model, known: Sequence[Finished], teachers: Teachers) -> Walked:
+    """Run every phase on what the one before it made; ``known`` are the files that are finished: the reference's, the student's."""
+    models, probed = {"": start}, None
     steps, last, resolved = list[Finished](), list[Finished](), list[PhaseRecipe]()
     cost = LatencyCost(setting, plan.recipe.runtime, plan.recipe.measure)
     for number, (planned, recipe) in enumerate(zip(plan.phases, plan.recipe.phase, strict=True), 1):
         phase = measured_phase(setting, planned, models[""])
         resolved.append(written_back(recipe, planned, phase))
         if probed is None and any(method.needs_teacher for method in phase.methods):
-            probed = _probe(setting, plan.recipe, phase, models[""], student.alone, teachers)
-        models = {
-            label: made
+            probed = _probe(setting, plan.recipe, phase, models[""], known[1] if known[1:] else None, teachers)
+        grown = {
+            label: (model, made)
             for name, model in models.items()
             for label, made in _labelled(
                 name, run_phase(setting, phase.methods, model, phase.training, teachers.taught_by, cost)
             )
         }
+        models = {label: made for label, (_, made) in grown.items()}
         last = [_finish_step(setting, plan.recipe, phase, number, label, made) for label, made in models.items()]
+        if phase.quantizes:
+            plain = [_plain(setting, plan.recipe, model, (*known, *steps)) for model, _ in grown.values()]
+            finished = {one.id for one in (*known, *steps)}
+            steps += [one for one in plain if one.id not in finished]
+            last = [_timed(setting, plan.recipe, *pair) for pair in zip(last, plain, strict=True)]
         steps += last
     return Walked(tuple(steps), tuple(last), tuple(resolved), probed)
 
@@ -235,6 +250,31 @@ def _finish_step(setting: Setting, recipe: Recipe, phase: Phase, number: int, la
     name = "-".join([str(number), *(method.name for method in phase.methods), *([label] if label else [])])
     title = f"{model.lineage[0]}, {' + '.join(model.lineage[1:])}"
     return finish(setting, recipe, artifact, model, name, title)
+
+
+def _plain(setting: Setting, recipe: Recipe, model: Model, known: Sequence[Finished]) -> Finished:
+    """The float file of a model that is about to be quantized: one that is finished already, or a new one."""
+    artifact = export_stage(setting, model, recipe.runtime)
+    for one in known:
+        if one.artifact.computation == artifact.computation:
+            return one
+    title = ", ".join([model.lineage[0], *([" + ".join(model.lineage[1:])] if model.lineage[1:] else [])])
+    return finish(setting, recipe, artifact, model, "float", title)
+
+
+def _timed(setting: Setting, recipe: Recipe, file: Finished, plain: Finished) -> Finished:
+    """A quantized file with its own float file, timed in turn."""
+    speedup = duel_stage(setting, plain.artifact, file.artifact, recipe.measure)
+    return replace(file, plain=plain, speedup=speedup)
+
+
+def _speeds(files: Sequence[Finished]) -> list[str]:
+    """How fast each quantized file is beside its own float file."""
+    return [
+        f"{one.title}: {speed_sentence(one.plain.measured.latency, one.measured.latency, one.speedup)}"
+        for one in files
+        if one.plain is not None and one.speedup is not None
+    ]
 
 
 def _scores(teachers: Sequence[Teacher]) -> list[str]:

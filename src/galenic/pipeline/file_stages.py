@@ -19,6 +19,7 @@ from galenic.preprocess.transform import to_inputs
 from galenic.record.artifact import Artifact
 from galenic.record.measurement import Breakdown, Latency, Ratio
 from galenic.record.predictions import Predictions
+from galenic.record.quant import Arithmetic
 from galenic.record.recipe import MeasureRecipe
 from galenic.record.report import Parity
 from galenic.record.task import SplitName
@@ -124,7 +125,10 @@ def duel_stage(setting: Setting, plain: Artifact, file: Artifact, config: Measur
 
 
 def parity_of(setting: Setting, model: Model, artifact: Artifact) -> Parity:
-    """The file against the torch model that it came from, or its simulation, on the first validation rows."""
+    """The file against the torch model that it came from, or its simulation, on the first validation rows.
+
+    Ranges that the runtime finds by itself, and 16-bit floats, are not simulated: such a file is set beside the torch model.
+    """
     rows = to_inputs(setting.task.preprocessing, setting.task.validation.inputs[:PARITY_ROWS])
     inputs = torch.from_numpy(rows)
     with torch.no_grad():
@@ -134,4 +138,5 @@ def parity_of(setting: Setting, model: Model, artifact: Artifact) -> Parity:
             ours = simulated(traced(model), artifact.quant.points, inputs)
     theirs = open_session(artifact, threads=setting.threads).run(rows)
     found = compare(ours.numpy(), theirs, setting.task.kind)
-    return found if artifact.quant is None else found.model_copy(update={"against": "its simulation"})
+    rounded = artifact.quant is not None and artifact.quant.rule.arithmetic in (Arithmetic.STATIC, Arithmetic.WEIGHTS)
+    return found.model_copy(update={"against": "its simulation"}) if rounded else found

@@ -14,6 +14,7 @@ from galenic.pipeline.model_checks import check_models
 from galenic.pipeline.recipes import validated
 from galenic.record.errors import RecipeError
 from galenic.record.profile import Profile
+from galenic.record.quant import Arithmetic
 from galenic.record.recipe import FILE_PREFIX as FILE_PREFIX
 from galenic.record.recipe import ModelRecipe, PhaseRecipe, Recipe
 from galenic.record.task import Task, TaskKind
@@ -32,6 +33,11 @@ class Phase:
     def name(self) -> str:
         """The methods' names."""
         return " + ".join(method.name for method in self.methods)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it makes a model that a runtime is to compute in other numbers than float32."""
+        return any(method.rule is not None for method in self.methods)
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,13 @@ def check_plan_against(task: Task, plan: Plan) -> None:
         for method in phase.methods:
             if isinstance(method, TaskBound):
                 method.refuse(task, phase.training.rows if phase.training else Rows.TRAIN)
-    quantizers = [method.name for phase in plan.phases for method in phase.methods if method.rule is not None]
-    if task.preprocessing.text is not None and quantizers:
+    rules = {method.name: method.rule for phase in plan.phases for method in phase.methods if method.rule is not None}
+    static = [name for name, rule in rules.items() if rule.arithmetic is Arithmetic.STATIC]
+    if task.preprocessing.text is not None and static:
         raise RecipeError(
-            given=f"{quantizers[0]} on {task.name}, a text task",
-            expected="phases without it: static ranges of a text net's activations are not supported yet",
-            todo=f"remove the phase {quantizers[0]}",
+            given=f"{static[0]} on {task.name}, a text task",
+            expected="integers whose ranges are found as texts come: static ones are not supported yet for text nets",
+            todo=f"choose dynamic_int8, weight_int4 with rounding = 'nearest' or half_precision instead of {static[0]}",
         )
     if task.preprocessing.text is not None and not exporter_for(plan.recipe.runtime).text:
         raise RecipeError(
@@ -152,7 +159,7 @@ def _check_order(phases: Sequence[Phase]) -> None:
                 expected="training before quantization: an integer model has no gradients",
                 todo=f"move {phase.name} in front of {quantized_by}",
             )
-        if quantized_by and any(method.rule for method in phase.methods):
+        if quantized_by and phase.quantizes:
             raise RecipeError(
                 given=f"phase {number} ({phase.name}) quantizes what {quantized_by} has quantized",
                 expected="one quantization",
@@ -164,7 +171,7 @@ def _check_order(phases: Sequence[Phase]) -> None:
                 expected="[phase.training] with epochs, learning_rate ...",
                 todo="add it; an empty one takes the defaults",
             )
-        if any(method.rule for method in phase.methods):
+        if phase.quantizes:
             quantized_by = phase.name
 
 

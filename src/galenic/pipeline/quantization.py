@@ -89,7 +89,7 @@ def quantize(recipe: Recipe, store: Store, progress: Progress = silent) -> Quant
 
 def up_to_quantization(plan: Plan) -> Plan:
     """The plan without the phases behind the one that quantizes; RecipeError where none does."""
-    found = next((number for number, phase in enumerate(plan.phases, 1) if quantizes(phase)), None)
+    found = next((number for number, phase in enumerate(plan.phases, 1) if phase.quantizes), None)
     if found is None:
         names = ", ".join(phase.name for phase in plan.phases) or "no phase"
         raise RecipeError(
@@ -99,11 +99,6 @@ def up_to_quantization(plan: Plan) -> Plan:
         )
     recipe = plan.recipe.model_copy(update={"phase": plan.recipe.phase[:found]})
     return Plan(recipe, plan.phases[:found], plan.profile)
-
-
-def quantizes(phase: Phase) -> bool:
-    """Whether a phase makes a model that a runtime is to compute in other numbers than float32."""
-    return any(method.rule is not None for method in phase.methods)
 
 
 def walk(recipe: Recipe, store: Store, progress: Progress = silent) -> Walked:

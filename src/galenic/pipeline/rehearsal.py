@@ -20,11 +20,13 @@ from galenic.compress.method import (
     TrainedMethod,
     contributed,
 )
+from galenic.compress.quantize.weights import kept_layers
 from galenic.pipeline.plan import Phase, Plan
 from galenic.pipeline.reference import file_artifact, untrained
 from galenic.pipeline.setting import Setting
 from galenic.record.errors import ModelError
 from galenic.record.recipe import ModelRecipe, Recipe
+from galenic.zoo.graph import folded, traced
 from galenic.zoo.model import Model
 
 PASSABLE_AUC = 0.9
@@ -35,7 +37,8 @@ def rehearse(setting: Setting, plan: Plan) -> None:
     """Build, look and ask. Nothing is trained or kept.
 
     Raises:
-        ModelError: a net or file is not there or does not fit, a layer is not there, or shapes cannot be matched.
+        ModelError: a net or file is not there or does not fit, a layer is not there, a pattern of one that is to stay float or
+            to have bits of its own matches none, or shapes cannot be matched.
         RecipeError: methods of one phase contradict each other, or an assistant cannot be what it is.
     """
     recipe = plan.recipe
@@ -64,6 +67,8 @@ def _ask(phase: Phase, student: Model, bench: Bench) -> None:
     for method in phase.methods:
         if isinstance(method, ModelBound):
             method.refuse_model(student)
+        if method.rule is not None and method.rule.patterns:
+            kept_layers(traced(folded(student)[0]), method.rule)
     training = phase.training
     if training is None:
         return

@@ -12,6 +12,7 @@ Every verb keeps what it made in the default store (``GALENIC_STORE``, or ``runs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def as_model(module: nn.Module, batches: Sequence[Tensor]) -> Model:
     if not batches or len(batches[0]) == 0:
         raise DataError("no calibration rows", "batches of some hundred rows", "give rows that are like those in use")
     name = type(module).__name__
-    module = module.eval()
+    module = deepcopy(module).eval()
     with torch.no_grad():
         answers = module(batches[0][:2])
     if not isinstance(answers, Tensor) or answers.dim() != 2:

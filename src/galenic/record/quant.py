@@ -89,6 +89,11 @@ class QuantRule(Record):
     calibration_hash: str = ""
     calibration_rows: int = 0
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Every pattern of layers that it names."""
+        return (*self.keep, *(one.layer for one in self.layers))
+
     def bits_of(self, layer: str) -> tuple[int, int]:
         """The bits of a layer's weights and of its output; 32 where they stay float."""
         if any(matches(pattern, layer) for pattern in self.keep):

@@ -1,7 +1,7 @@
 """ExecuTorch on the processor (XNNPACK), in a worker process: its Python runtime needs torch, and a bad file crashes it.
 
 The worker starts with the session, which takes some seconds, and ends with it. The way to it and back costs each ``run`` of
-one row about 0.1 ms more (0.06 ms for 30 numbers, 0.11 ms for 3 x 32 x 32, on two busy cores), which is not in ``inference_ns``.
+one row a little more time, which is not in ``inference_ns``.
 """
 
 from __future__ import annotations

@@ -73,10 +73,23 @@ class PostTraining(Protocol):
 class Candidate:
     """One way to quantize, measured."""
 
-    name: str
+    observer: Observer
+    correct_bias: bool
+    equalised: bool
+    learned_rounding: bool
     model: Model
     points: tuple[QuantPoint, ...]
     divergence: Float[Tensor, " rows"]
+
+    @property
+    def name(self) -> str:
+        """Such as ``mse + bias correction``."""
+        steps = {
+            "bias correction": self.correct_bias,
+            "equalisation": self.equalised,
+            "learned rounding": self.learned_rounding,
+        }
+        return " + ".join([self.observer.value, *(step for step, taken in steps.items() if taken)])
 
 
 @dataclass
@@ -117,9 +130,8 @@ class Workshop:
         halve(graph, self.rule)
         bake_biases(graph, points, inputs_of(graph))
         found = answers(graph, self.rows.validation, points, without=(logits(graph),))
-        steps = [observer.value, *["bias correction"] * correct_bias, *["equalisation"] * equalised]
-        steps += ["learned rounding"] * (rounding is not None)
-        return Candidate(" + ".join(steps), model, points, divergence(self.reference, found, self.rows.kind))
+        lost = divergence(self.reference, found, self.rows.kind)
+        return Candidate(observer, correct_bias, equalised, rounding is not None, model, points, lost)
 
 
 def quantize_static(
@@ -145,7 +157,7 @@ def quantize_static(
     kept = kept_layers(graph, rule)
     shop = Workshop(start, graph, rule, rows, answers(graph, rows.validation))
     chosen, measured = choose(shop, choices)
-    found = rule.model_copy(update={"observer": Observer(chosen.name.split(" + ", maxsplit=1)[0])})
+    found = rule.model_copy(update={"observer": chosen.observer})
     spec = QuantSpec(
         rule=found,
         points=chosen.points,
@@ -153,7 +165,7 @@ def quantize_static(
         stays_float=kept,
         weights_hash=weights_hash(chosen.model),
         measured=measured,
-        notes=(*dead_channels(graph), *widthless(chosen.points, shop.form("equalisation" in chosen.name)[1])),
+        notes=(*dead_channels(graph), *widthless(chosen.points, shop.form(chosen.equalised)[1])),
     )
     return replace(chosen.model, quant=spec)
 
@@ -164,17 +176,14 @@ def choose(shop: Workshop, choices: Choices) -> tuple[Candidate, dict[str, float
     correct, equalised = bool(choices.correct_bias), bool(choices.equalise)
     tried = [shop.candidate(observer, correct, equalised) for observer in observers]
     best = min(tried, key=lambda one: float(one.divergence.mean()))
-    observer = Observer(best.name.split(" + ", maxsplit=1)[0])
     if choices.correct_bias is None:
-        tried.append(shop.candidate(observer, True, equalised))
-        correct = is_better(tried[-1].divergence, best.divergence)
-        best = tried[-1] if correct else best
+        tried.append(shop.candidate(best.observer, True, equalised))
+        best = tried[-1] if is_better(tried[-1].divergence, best.divergence) else best
     if choices.equalise is None:
-        tried.append(shop.candidate(observer, correct, True))
-        equalised = is_better(tried[-1].divergence, best.divergence)
-        best = tried[-1] if equalised else best
+        tried.append(shop.candidate(best.observer, best.correct_bias, True))
+        best = tried[-1] if is_better(tried[-1].divergence, best.divergence) else best
     if choices.rounding is not None:
-        best = shop.candidate(observer, correct, equalised, choices.rounding)
+        best = shop.candidate(best.observer, best.correct_bias, best.equalised, choices.rounding)
         tried.append(best)
     return best, {one.name: float(one.divergence.mean()) for one in tried}
 

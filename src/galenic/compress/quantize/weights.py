@@ -41,7 +41,7 @@ def kept_layers(graph: fx.GraphModule, rule: QuantRule) -> tuple[str, ...]:
         ModelError: a pattern of the rule matches no layer.
     """
     names = list(layers(graph))
-    for pattern in (*rule.keep, *(one.layer for one in rule.layers)):
+    for pattern in rule.patterns:
         if not any(matches(pattern, name) for name in names):
             raise _no_such_layer(pattern, names)
     return tuple(name for name in names if rule.bits_of(name)[0] >= HALF_BITS)
