@@ -54,7 +54,7 @@ def main() -> None:
     only = parser.parse_args().only
     print("estimate: 4 hours on one core, less what is in runs/", flush=True)
     started = time.monotonic()
-    task = load_task("cifar10", path=DATA / "cifar10_jpeg" / "cifar10_jpeg.npz")
+    task = load()
     where = setting(task, 0)
     master = trained(where, fresh(task, "resnet20", 0, width=1.5), TEACHER)
     taught = teacher(where, master)
@@ -80,6 +80,10 @@ def main() -> None:
         "resnet20": RESNET20.model_dump(mode="json"),
     }
     write("cifar_distillation", "CIFAR-10, JPEG copy (cifar10_jpeg)", started, figures, details)
+
+
+def load() -> Task:
+    return load_task("cifar10", path=DATA / "cifar10_jpeg" / "cifar10_jpeg.npz")
 
 
 def resnet8(task: Task, taught: Teacher) -> dict[str, list[Model]]:

@@ -9,8 +9,8 @@
                  the share of unlabelled images that are called a three is the class prior
     T.UNITS      T from 1 to infinity at 800 and at 30 units, one seed, moved views, half the epochs
 A moved view is shifted by up to 2 pixels, turned by up to 12 degrees, scaled by up to 10 % and warped a little. The paper's teacher
-had shifts, dropout and a limit on its weights; this mixture was chosen on validation images. Models learn from 59,000 of the 60,000 training
-images (1,000 validate); the 10,000 test images are read by design, once a model.
+had shifts, dropout and a limit on its weights; this mixture was chosen on validation images. Models learn from 59,000 of the
+60,000 training images (1,000 validate); the 10,000 test images are read by design, once a model.
 ``--only`` trains some parts and reports nothing, so that two cores can share the work. Plots: runs/plots/hinton_mnist.html.
 """
 
