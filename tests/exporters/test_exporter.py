@@ -125,23 +125,24 @@ def test_exporting_says_nothing_and_leaves_everything_as_it_was(
 
 
 class Parted(nn.Module):
-    """Two halves that go ways of their own, as in ShuffleNet."""
+    """Two halves that go ways of their own, as in ShuffleNet, a sum of a layer and what it took, and a gate."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem, self.left, self.right = nn.Conv2d(3, 8, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
-        self.head = nn.Linear(8, 3)
+        self.after, self.gate, self.head = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.Linear(8, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         left, right = self.stem(x).relu().chunk(2, dim=1)
         joined = torch.cat([self.left(left), self.right(right).relu()], dim=1)
-        answer: torch.Tensor = self.head(joined.mean((2, 3)))
+        pooled = (self.after(joined) + joined).relu().mean((2, 3), keepdim=True)
+        answer: torch.Tensor = self.head((pooled * torch.sigmoid(self.gate(pooled))).flatten(1))
         return answer
 
 
 @every_exporter
 @pytest.mark.slow
-def test_a_net_that_parts_its_tensors_is_integer_and_its_simulation(
+def test_a_net_of_parts_sums_and_gates_is_integer_and_its_simulation(
     exporter: Exporter, wrap, integers, ends, rows, tmp_path
 ) -> None:
     shape = (3, 8, 8)
@@ -149,7 +150,7 @@ def test_a_net_that_parts_its_tensors_is_integer_and_its_simulation(
     artifact = exporter.export(model, tmp_path / "model", **ends(model))
     assert artifact.integer_ops is not None
     assert artifact.quant is not None
-    assert (artifact.integer_ops.integer, artifact.integer_ops.left_float) == (4, ())
+    assert (artifact.integer_ops.integer, artifact.integer_ops.left_float) == (6, ())
     graph, inputs = traced(model), rows(50, shape, seed=3)
     rounded = {point.tensor for point in artifact.quant.points if point.role is not TensorRole.WEIGHT}
     free = () if logits(graph) in rounded else (logits(graph),)

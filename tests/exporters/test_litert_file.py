@@ -46,6 +46,19 @@ def named(module: nn.Module, *names: str) -> list[str]:
     return [tensor.name.decode() for tensor in model.subgraphs[0].tensors]
 
 
+def test_a_layer_is_not_taken_for_one_of_its_name_further_inside() -> None:
+    """``list`` is left out of litert-torch's names where a module of it is called, so the name fits both."""
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.list, self.head = nn.ModuleDict({"head": nn.Linear(3, 2)}), nn.Linear(3, 2)
+
+    module = Outer()
+    own = f"{Outer.__module__}.{Outer.__qualname__}/{LINEAR}_head;"
+    assert named(module, "x", f"{own}1", f"{own}2", own) == ["logits", "head.weight", "head.bias", "head"]
+
+
 def test_what_is_packed_again_is_the_same_model():
     data = packed(unpacked(dense()))
     # 1 - 4 + 1.5 + 0.5 = -1 and 0.25 + 6 - 3 - 0.5 = 2.75

@@ -7,7 +7,7 @@ from torch import nn
 from galenic.exporters.onnx_coverage import count_integer
 from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
 from galenic.exporters.onnx_int8 import lower_int8
-from galenic.exporters.onnx_qdq import release_before_activations
+from galenic.exporters.openvino_release import release
 
 
 class Residual(nn.Module):
@@ -81,7 +81,7 @@ def test_a_net_without_the_point_before_its_activation_is_seen_to_stay_float(wra
     model = integers(wrap(net, (1, 8, 8), 2), rows(8, (1, 8, 8)))
     graph = to_graph(model)
     assert lower_int8(model, graph, count_integer).integer_ops.floating == 0
-    ops = lower_int8(model, graph, count_integer, release_before_activations).integer_ops
+    ops = lower_int8(model, graph, count_integer, release).integer_ops
     assert (ops.integer, ops.expected, ops.left_float) == (1, 2, ("0",))
 
 

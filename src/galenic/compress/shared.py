@@ -27,7 +27,7 @@ MODULES = (
     "galenic.training.teacher_cache",
 )
 
-QUANTIZING_VERSION = 1
+QUANTIZING_VERSION = 2
 
 QUANTIZING_MODULES = (
     "galenic.compress.quantize.adaround",

@@ -24,7 +24,7 @@ def lower(model: Model) -> Lowered:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".pte",
-    version=2,
+    version=3,
     summary="one ExecuTorch file for XNNPACK, float32 or INT8 (int8 activations and weights), one row at a time",
     lower=lower,
     check_rule=partial(check_rule, RUNTIME),

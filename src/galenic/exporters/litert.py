@@ -52,7 +52,7 @@ def _refused(given: str, expected: str) -> ModelError:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".tflite",
-    version=1,
+    version=2,
     summary="one LiteRT file, one row at a time: float32, float16, integer weights, or integers throughout",
     lower=lower,
     check_rule=check_rule,

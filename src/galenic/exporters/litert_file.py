@@ -189,7 +189,8 @@ class _Paths:
         found: list[str] = []
         for part in name.split(";"):
             labels = part.split("/")
-            fitting = [path for path, way in self._ways.items() if way[-1] == labels[-1] and _within(labels, way)]
+            fitting = [path for path, way in self._ways.items() if list(way) == labels]
+            fitting = fitting or [p for p, way in self._ways.items() if way[-1] == labels[-1] and _within(labels, way)]
             if len(fitting) == 1 and fitting[0] not in found:
                 found.append(fitting[0])
         return found

@@ -3,9 +3,9 @@
     STATIC              integers from the input's grid to the logits', float32 at both ends; int4 weights where LiteRT has kernels
     DYNAMIC, WEIGHTS    integer weights, float32 activations: LiteRT rounds them in each call, or makes floats of the weights
     FLOAT16             float16 weights, from which LiteRT makes float32
-The points in use are those of the file, so that the simulation on them computes what the file does, with three exceptions that
-are half a step at most: a value in the middle of two integers may round either way; LiteRT's fixed-point multipliers; and what
-it makes of x sigmoid(x), whose sigmoid it rounds to 1/256.
+The points in use are those of the file, so that the simulation on them computes what the file does, with two exceptions that
+are half a step at most: a value in the middle of two integers may round either way; and LiteRT's fixed-point arithmetic, which
+a value within a hundredth of the middle shows (in a HARD_SWISH).
 """
 
 from __future__ import annotations

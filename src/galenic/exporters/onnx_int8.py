@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 from onnx import ModelProto
 
 from galenic.exporters.ends import Lowered, check_weights
@@ -15,12 +14,8 @@ from galenic.exporters.onnx_qdq import make_lean, rounded_tensors, to_qdq
 from galenic.exporters.onnx_values import onnx_values
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
-from galenic.record.quant import FLOAT_BITS, HALF_BITS, Arithmetic, QuantPoint, QuantRule, QuantSpec, TensorRole
+from galenic.record.quant import FLOAT_BITS, HALF_BITS, Arithmetic, QuantPoint, QuantRule, QuantSpec
 from galenic.zoo.model import Model
-
-LEVELS = 255
-FIXED_RANGES = {"Sigmoid": (0.0, 1.0), "HardSigmoid": (0.0, 1.0)}
-"""What the exporter makes of one of our operations (x * sigmoid(x) of a silu) needs no calibration."""
 
 Count = Callable[[ModelProto, bytes, Sequence[str]], IntegerOps]
 """(float graph, quantized file, layers that are to stay float) -> what the runtime computes on integers."""
@@ -44,7 +39,7 @@ def lower_int8(
     assert spec is not None
     check_weights(model)
     matched = match(our_values(model), onnx_values(graph, probe_rows(model)))
-    quantized = to_qdq(graph, spec, graph_grids(graph, spec, matched))
+    quantized = to_qdq(graph, spec, graph_grids(spec, matched))
     if release is not None:
         release(quantized)
     used = {matched[tensor] for tensor in rounded_tensors(quantized) if tensor in matched}
@@ -55,25 +50,16 @@ def lower_int8(
     return Lowered(data, "int8", in_use(spec, used), count(graph, data, spec.stays_float))
 
 
-def graph_grids(graph: ModelProto, spec: QuantSpec, matched: Mapping[str, str]) -> dict[str, QuantPoint]:
+def graph_grids(spec: QuantSpec, matched: Mapping[str, str]) -> dict[str, QuantPoint]:
     """The point of each activation of an ONNX graph, by its name there.
 
     Args:
-        graph: float.
         spec: of the model that the graph is of.
         matched: the graph's names -> ours.
     """
     points = activations(spec.points)
     found = {theirs: points.get(spec.shares.get(ours, ours)) for theirs, ours in matched.items()}
-    known = {name: point for name, point in found.items() if point is not None}
-    for node in graph.graph.node:
-        if node.op_type in FIXED_RANGES and node.output[0] not in known:
-            low, high = FIXED_RANGES[node.op_type]
-            scale = float(np.float32((high - low) / LEVELS))
-            known[node.output[0]] = QuantPoint(
-                tensor=node.output[0], role=TensorRole.OUTPUT, bits=8, scale=(scale,), zero_point=(0,)
-            )
-    return known
+    return {name: point for name, point in found.items() if point is not None}
 
 
 def check_static(runtime: str, rule: QuantRule) -> None:

@@ -10,7 +10,7 @@ scale(input) * scale(weight). On x86 without VNNI the runtime's uint8 x int8 ker
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ QUANTIZED_OPS = (
     "Transpose",
     "Unsqueeze",
 )
-ACTIVATIONS = frozenset({"HardSwish", "HardSigmoid"})
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 PLACEHOLDER = (0.0, 1.0)
 SHORT_SUFFIXES = {"_QuantizeLinear_Output": ":q", "_DequantizeLinear_Output": ":dq"}
@@ -116,45 +115,7 @@ def release_logits(model: ModelProto) -> None:
     layer.output[0] = OUTPUT
     graph.node.remove(last)
     graph.node.remove(before)
-    _drop_unused(model)
-
-
-def release_before_activations(model: ModelProto) -> None:
-    """Take away the Q and DQ between a layer and the activation after it, in place: they become one operation then.
-
-    The activations are HardSwish, HardSigmoid, Sigmoid, and x * sigmoid(x), of which the sigmoid is released too.
-    """
-    graph = model.graph
-    makers = {tensor: node for node in graph.node for tensor in node.output}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for tensor in node.input:
-            users.setdefault(tensor, []).append(node)
-    released: dict[str, str] = {}
-    for node in list(graph.node):
-        pair = users.get(node.output[0], []) if node.op_type == Q else []
-        if len(pair) != 1 or pair[0].op_type != DQ or node.input[0] not in makers:
-            continue
-        after = users.get(pair[0].output[0], [])
-        before = makers[node.input[0]]
-        gates = before.op_type == "Sigmoid" and len(after) == 1 and _is_silu(after[0], before)
-        if gates or (before.op_type in WEIGHTED_OPS and after and all(_activates(one, after) for one in after)):
-            released[pair[0].output[0]] = node.input[0]
-            graph.node.remove(pair[0])
-            graph.node.remove(node)
-    for node in graph.node:
-        node.input[:] = [released.get(tensor, tensor) for tensor in node.input]
-    _drop_unused(model)
-
-
-def _is_silu(product: onnx.NodeProto, sigmoid: onnx.NodeProto) -> bool:
-    """Whether a node is x * sigmoid(x), of which ``sigmoid`` is the sigmoid."""
-    return product.op_type == "Mul" and sigmoid.input[0] in product.input
-
-
-def _activates(node: onnx.NodeProto, beside: Sequence[onnx.NodeProto]) -> bool:
-    silu = {"Mul", "Sigmoid"}
-    return node.op_type in ACTIVATIONS or (node.op_type in silu and {one.op_type for one in beside} == silu)
+    drop_unused(model)
 
 
 def rounded_tensors(quantized: ModelProto) -> list[str]:
@@ -175,7 +136,7 @@ def make_lean(model: ModelProto) -> None:
             node.ClearField("name")
         node.input[:] = [_short(tensor) for tensor in node.input]
         node.output[:] = [_short(tensor) for tensor in node.output]
-    _drop_unused(model)
+    drop_unused(model)
 
 
 def _short(tensor: str) -> str:
@@ -185,7 +146,8 @@ def _short(tensor: str) -> str:
     return tensor
 
 
-def _drop_unused(model: ModelProto) -> None:
+def drop_unused(model: ModelProto) -> None:
+    """Take the constants away that no node reads, in place."""
     graph = model.graph
     used = {tensor for node in graph.node for tensor in node.input}
     left = [tensor for tensor in graph.initializer if tensor.name in used]

@@ -54,7 +54,7 @@ def check_rule(rule: QuantRule) -> None:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
-    version=2,
+    version=3,
     summary="one ONNX file: float32, float16, INT8 (QDQ), or integer weights of dense layers",
     lower=lower,
     check_rule=check_rule,

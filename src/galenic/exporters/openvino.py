@@ -1,7 +1,6 @@
-"""ONNX files for OpenVINO: float32, the same bytes as for ONNX Runtime, or INT8 (QDQ) without rounding before activations.
+"""ONNX files for OpenVINO: float32, the same bytes as for ONNX Runtime, or INT8 (QDQ) without rounding inside of what it fuses.
 
-OpenVINO reads ONNX itself. Where Q and DQ stand between a layer and its activation it computes the two apart, so the pair is left
-out; and it makes integers of what stands between Q and DQ as it compiles, so that is where they are counted.
+OpenVINO reads ONNX itself, and makes integers of what stands between Q and DQ as it compiles: that is where they are counted.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
 from galenic.exporters.onnx_half import lower_half
 from galenic.exporters.onnx_int8 import check_static, lower_int8
-from galenic.exporters.onnx_qdq import release_before_activations
+from galenic.exporters.openvino_release import release
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
 from galenic.record.quant import Arithmetic, QuantRule
@@ -55,7 +54,7 @@ def lower_bfloat16(model: Model, graph: ModelProto) -> Lowered:
 
 
 LOWERINGS: Mapping[Arithmetic, Callable[[Model, ModelProto], Lowered]] = {
-    Arithmetic.STATIC: lambda model, graph: lower_int8(model, graph, count_integer, release_before_activations),
+    Arithmetic.STATIC: lambda model, graph: lower_int8(model, graph, count_integer, release),
     Arithmetic.FLOAT16: lower_half,
     Arithmetic.BFLOAT16: lower_bfloat16,
 }
@@ -104,7 +103,7 @@ def _origin(info: Mapping[str, str]) -> list[str]:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
-    version=2,
+    version=4,
     summary="one ONNX file: float32, float16, bfloat16 arithmetic, or INT8 (QDQ)",
     lower=lower,
     check_rule=check_rule,

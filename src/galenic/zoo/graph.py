@@ -187,6 +187,8 @@ def _exported(model: Model) -> fx.GraphModule:
         ) from error
     for node in exported.graph.nodes:
         node.target = IN_PLACE.get(node.target, node.target)
+        if node.target is ATEN.silu.default:
+            _part_silu(node)
     graph = fx.GraphModule(exported, exported.graph)
     for node in _calls(graph):
         if node.target in NOTHING:
@@ -194,6 +196,14 @@ def _exported(model: Model) -> fx.GraphModule:
             graph.graph.erase_node(node)
     graph.recompile()
     return graph
+
+
+def _part_silu(node: fx.Node) -> None:
+    """X * sigmoid(x) in two operations, as every runtime has it."""
+    with node.graph.inserting_before(node):
+        gate = node.graph.call_function(ATEN.sigmoid.default, (node.args[0],))
+    gate.meta = dict(node.meta)
+    node.target, node.args = ATEN.mul.Tensor, (node.args[0], gate)
 
 
 def _calls(graph: fx.GraphModule) -> list[fx.Node]:

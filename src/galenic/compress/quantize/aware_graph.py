@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 
 from galenic.compress.quantize.fake import LearnedRange, LearnedWeightGrid, round_with_ends
 from galenic.compress.quantize.grid import Grid, activation_point, weight_point
-from galenic.compress.quantize.places import grids, logits
+from galenic.compress.quantize.places import gate_grid, grids, logits
 from galenic.compress.quantize.simulate import placed
 from galenic.compress.quantize.weights import bias_of, inputs_of, scales_of
 from galenic.record.quant import QuantPoint, TensorRole
@@ -52,7 +52,7 @@ def aware(graph: fx.GraphModule, points: Sequence[QuantPoint]) -> fx.GraphModule
     copy.output(copied[answer(graph)])
     outputs = _outputs(graph)
     root = _tree(graph, outputs)
-    root.add_module(RANGES, nn.ModuleDict(_ranges(points, {grid for grid in where.values() if grid})))
+    root.add_module(RANGES, nn.ModuleDict(_ranges(graph, points, {grid for grid in where.values() if grid})))
     root.add_module(WEIGHTS, nn.ModuleDict(_weight_grids(graph, points)))
     ends = _range_nodes(copy, root)
     for name, node in layers(graph).items():
@@ -129,9 +129,14 @@ def _at(root: nn.Module, path: str) -> nn.Module:
     return module
 
 
-def _ranges(points: Sequence[QuantPoint], names: set[str]) -> dict[str, nn.Module]:
+def _ranges(graph: fx.GraphModule, points: Sequence[QuantPoint], names: set[str]) -> dict[str, nn.Module]:
+    nodes = tensors(graph)
+
+    def given(point: QuantPoint) -> bool:
+        return gate_grid(nodes[point.tensor], point.bits) is not None
+
     return {
-        key(point.tensor): LearnedRange(Grid(point.scale[0], point.zero_point[0]), point.bits)
+        key(point.tensor): LearnedRange(Grid(point.scale[0], point.zero_point[0]), point.bits, given(point))
         for point in points
         if point.role is not TensorRole.WEIGHT and point.tensor in names
     }

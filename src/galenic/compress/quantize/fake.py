@@ -126,17 +126,18 @@ def reaching_scales(
 class LearnedRange(nn.Module):
     """One activation's [low, high], with low <= 0 <= high, learned as the logarithms of -low and high.
 
-    An end that calibration found at 0 stays there: what a ReLU makes has no lower one.
+    An end that calibration found at 0 stays there: what a ReLU makes has no lower one. What is ``given`` is never learned.
     """
 
-    def __init__(self, grid: Grid, bits: int) -> None:
+    def __init__(self, grid: Grid, bits: int, given: bool = False) -> None:
         super().__init__()
-        self.bits = bits
+        self.bits, self.given = bits, given
         low, high = -grid.zero_point * grid.scale, (2**bits - 1 - grid.zero_point) * grid.scale
         ends = torch.tensor([low, high], dtype=torch.float32)
         self.signs: Tensor
         self.register_buffer("signs", ends.sign())
-        self.log_ends = nn.Parameter(torch.where(ends == 0, torch.ones_like(ends), ends.abs()).log())
+        logarithms = torch.where(ends == 0, torch.ones_like(ends), ends.abs()).log()
+        self.log_ends = nn.Parameter(logarithms, requires_grad=not given)
 
     def forward(self) -> Float[Tensor, "2"]:
         """Low and high."""

@@ -4,6 +4,7 @@
     shared    what a view or a pool makes has its input's grid: no integer operation changes it
     own       the input, and everything else; also a mean over all positions: on its input's grid it would often lie in the
               middle of two integers (16 integers' mean: once in 16), where runtimes round differently
+A gate's grid is given: a half, which every gate gives that is dead or shut off, is an integer on it (``gate_grid``).
 The runtimes use a part of these: ONNX Runtime none for the logits, OpenVINO none before an activation. A file has
 to be compared with a simulation that has the same ones.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Sequence
 
+import torch
 from torch import fx
 
+from galenic.compress.quantize.grid import Grid
 from galenic.zoo.graph import ATEN, NAME, PARTING, WEIGHTED, answer, rectifies, tensors
 
 BEFORE_RECTIFIER = WEIGHTED | {ATEN.add.Tensor}
@@ -66,6 +69,19 @@ def _pools_to_positions(node: fx.Node) -> bool:
     """Whether an adaptive pool leaves more than one position."""
     sizes = node.args[1] if node.target in ADAPTIVE else ()
     return isinstance(sizes, Sequence) and any(size != 1 for size in sizes)
+
+
+def gate_grid(node: fx.Node, bits: int) -> Grid | None:
+    """The grid of what a sigmoid or a hardsigmoid makes; None for every other operation.
+
+    1 / 2^bits is LiteRT's for sigmoids; on 1 / (2^bits - 2) its hardsigmoid, relu6(x + 3) / 6 in steps of 6 / (2^bits - 2), is
+    exact.
+    """
+    if node.target is ATEN.sigmoid.default:
+        return Grid(float(torch.tensor(1 / 2**bits)), 0)
+    if node.target is ATEN.hardsigmoid.default:
+        return Grid(float(torch.tensor(1 / (2**bits - 2))), 0)
+    return None
 
 
 def before_rectifier(node: fx.Node) -> bool:

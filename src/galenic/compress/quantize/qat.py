@@ -47,7 +47,7 @@ def freeze_grids(graph: nn.Module, frozen: bool) -> None:
     """Whether the ranges and scales of a graph that rounds stay as they are."""
     for module in graph.modules():
         if isinstance(module, LearnedRange | LearnedWeightGrid):
-            module.requires_grad_(not frozen)
+            module.requires_grad_(not frozen and not getattr(module, "given", False))
 
 
 def bake_learned(

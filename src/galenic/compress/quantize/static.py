@@ -22,7 +22,7 @@ from galenic.compress.quantize.calibrate import Batches, calibrate
 from galenic.compress.quantize.equalise import equalise
 from galenic.compress.quantize.grid import activation_point, affine_grid
 from galenic.compress.quantize.observers import Seen, observed_range
-from galenic.compress.quantize.places import grids, logits, maker, quantized_tensors
+from galenic.compress.quantize.places import gate_grid, grids, logits, maker, quantized_tensors
 from galenic.compress.quantize.simulate import answers, divergence
 from galenic.compress.quantize.weights import (
     Rounder,
@@ -38,7 +38,7 @@ from galenic.compress.quantize.weights import (
 from galenic.record.errors import ModelError
 from galenic.record.quant import HALF_BITS, Observer, QuantPoint, QuantRule, QuantSpec, TensorRole
 from galenic.record.task import TaskKind
-from galenic.zoo.graph import INPUT, bound, folded
+from galenic.zoo.graph import INPUT, bound, folded, tensors
 from galenic.zoo.model import Model, weights_hash
 
 
@@ -196,12 +196,12 @@ def is_better(found: Float[Tensor, " rows"], before: Float[Tensor, " rows"]) -> 
 
 
 def place(graph: fx.GraphModule, rule: QuantRule, seen: dict[str, Seen], observer: Observer) -> tuple[QuantPoint, ...]:
-    """Every point of a folded model's graph: activations by an observer, weights by themselves."""
-    points = []
+    """Every point of a folded model's graph: activations by an observer (gates have a grid given), weights by themselves."""
+    points, named = [], tensors(graph)
     for name in quantized_tensors(graph, kept_layers(graph, rule)):
         bits = rule.bits_of(maker(graph, name))[1]
         bits = rule.activation_bits if bits >= HALF_BITS else bits  # float for its layer, integer for the next one
-        grid = affine_grid(*observed_range(observer, seen[name], bits), bits)
+        grid = gate_grid(named[name], bits) or affine_grid(*observed_range(observer, seen[name], bits), bits)
         role = TensorRole.INPUT if name == INPUT else TensorRole.OUTPUT
         points.append(activation_point(name, grid, bits, role))
     scales = {point.tensor: point.scale[0] for point in points}
