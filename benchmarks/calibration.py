@@ -1,11 +1,11 @@
 """What calibration takes: python benchmarks/calibration.py
 
-    seconds_per_row.NET         of a ResNet-8, -20 and -56 on 3 x 32 x 32, the smallest and the largest of the numbers of rows
-    exponent.rows               d log(seconds) / d log(rows) of a ResNet-20: 1 is linear
-    exponent.layers             d log(seconds) / d log(layers) over the three nets at 1,024 rows: 1 is no faster than the layers
-    memory_mb.ROWS              by how much the process's peak memory grew; it should not grow with the rows
-Drawn weights and rows: what is computed does not depend on the numbers. Each measurement is a process of its own, one thread. Run
-it alone on the machine.
+    seconds_per_row.LAYERS    of a stack of so many equal convolutions with ReLU, 8 channels of 16 x 16, over all numbers of rows
+    exponent.rows             d log(seconds) / d log(rows) at 16 layers: 1 is linear
+    exponent.layers           d log(seconds) / d log(layers) at 1,024 rows: 1 is no faster than the layers
+    memory_mb.ROWS            by how much the process's peak memory grew; it should not grow with the rows
+Drawn weights and rows: what is computed does not depend on the numbers. Each measurement is a process of its own, one thread, all of
+them in turn. Run it alone on the machine.
 """
 
 from __future__ import annotations
@@ -20,56 +20,54 @@ import numpy as np
 
 from result import figure, spread_over_seeds, write
 
-NETS = {"resnet8": 10, "resnet20": 22, "resnet56": 58}
-"""With their convolutions and dense layers."""
-BLOCKS = {"resnet8": 1, "resnet20": 3, "resnet56": 9}
-ROWS, REPEATS, SHAPE = (256, 512, 1024, 2048, 4096), 3, (3, 32, 32)
+LAYERS, ROWS, REPEATS = (8, 16, 32, 64), (256, 512, 1024, 2048, 4096), 5
+CHANNELS, SHAPE = 8, (3, 16, 16)
+POINTS = list(dict.fromkeys([(16, rows) for rows in ROWS] + [(layers, 1024) for layers in LAYERS]))
 
 
 def main() -> None:
     if sys.argv[1:]:
-        print(*one(sys.argv[1], int(sys.argv[2])))
+        print(*one(int(sys.argv[1]), int(sys.argv[2])))
         return
-    print("estimate: 6 minutes, alone on the machine", flush=True)
+    print("estimate: 5 minutes, alone on the machine", flush=True)
     started = time.monotonic()
-    found = {("resnet20", rows): [asked("resnet20", rows) for _ in range(REPEATS)] for rows in ROWS}
-    for name in NETS:
-        found.setdefault((name, 1024), [asked(name, 1024) for _ in range(REPEATS)])
-    seconds = {key: [taken for taken, _ in those] for key, those in found.items()}
+    found = [(layers, rows, *asked(layers, rows)) for _ in range(REPEATS) for layers, rows in POINTS]
     figures: dict[str, Any] = {}
-    for name in NETS:
-        those = [value / rows for (net, rows), values in seconds.items() if net == name for value in values]
-        figures[f"seconds_per_row.{name}"] = spread_over_seeds(those, [0], "s", n=len(those))
-    by_rows = [(rows, value) for (net, rows), values in seconds.items() if net == "resnet20" for value in values]
-    by_layers = [(NETS[net], value) for (net, rows), values in seconds.items() if rows == 1024 for value in values]
-    figures["exponent.rows"], figures["exponent.layers"] = exponent(by_rows), exponent(by_layers)
+    for layers in LAYERS:
+        each = [seconds / rows for depth, rows, seconds, _ in found if depth == layers]
+        figures[f"seconds_per_row.{layers}"] = spread_over_seeds(each, [0], "s", n=len(each))
+    figures["exponent.rows"] = exponent([(rows, seconds) for depth, rows, seconds, _ in found if depth == 16])
+    figures["exponent.layers"] = exponent([(depth, seconds) for depth, rows, seconds, _ in found if rows == 1024])
     for rows in ROWS:
-        grown = [memory for _, memory in found["resnet20", rows]]
+        grown = [memory for depth, those, _, memory in found if (depth, those) == (16, rows)]
         figures[f"memory_mb.{rows}"] = spread_over_seeds(grown, [0], "MB", n=REPEATS)
     write("calibration", "none: drawn rows and weights", started, figures)
 
 
-def asked(name: str, rows: int) -> tuple[float, float]:
+def asked(layers: int, rows: int) -> tuple[float, float]:
     """Seconds and megabytes of one calibration in a process of its own."""
-    command = [sys.executable, __file__, name, str(rows)]
+    command = [sys.executable, __file__, str(layers), str(rows)]
     seconds, memory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    print(name, rows, seconds, memory, flush=True)
+    print(layers, rows, seconds, memory, flush=True)
     return float(seconds), float(memory)
 
 
-def one(name: str, rows: int) -> tuple[float, float]:
+def one(layers: int, rows: int) -> tuple[float, float]:
     """The calibration itself, and what it added to the process's peak memory."""
     import torch
+    from torch import nn
 
     from galenic.compress.quantize.calibrate import calibrate, in_batches
     from galenic.record.model import ModelSpec
     from galenic.zoo.graph import folded
     from galenic.zoo.model import Model
-    from galenic.zoo.resnet_cifar import resnet_cifar
 
     torch.set_num_threads(1)
-    spec = ModelSpec(architecture=name, input_shape=SHAPE, outputs=10)
-    _, graph = folded(Model(resnet_cifar(BLOCKS[name], SHAPE, 10).eval(), spec, (name,)))
+    ways = [SHAPE[0], *[CHANNELS] * layers]
+    stack = [part for a, b in zip(ways, ways[1:], strict=False) for part in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
+    net = nn.Sequential(*stack, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    spec = ModelSpec(architecture="stack", input_shape=SHAPE, outputs=CHANNELS)
+    _, graph = folded(Model(net.eval(), spec, ("stack",)))
     inputs = np.random.default_rng(0).normal(size=(rows, *SHAPE)).astype(np.float32)
     calibrate(graph, in_batches(inputs[:64]))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
