@@ -4,8 +4,8 @@
     exponent.rows             d log(seconds) / d log(rows) at 16 layers: 1 is linear
     exponent.layers           d log(seconds) / d log(layers) at 1,024 rows: 1 is no faster than the layers
     memory_mb.ROWS            by how much the process's peak memory grew; it should not grow with the rows
-Drawn weights and rows: what is computed does not depend on the numbers. Each measurement is a process of its own, one thread, all of
-them in turn. Run it alone on the machine.
+Drawn weights and rows: what is computed does not depend on the numbers. Each measurement is a process of its own, one thread, all
+of them in turn. Run it alone on the machine.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def one(layers: int, rows: int) -> tuple[float, float]:
 
     torch.set_num_threads(1)
     ways = [SHAPE[0], *[CHANNELS] * layers]
-    stack = [part for a, b in zip(ways, ways[1:], strict=False) for part in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
+    stack = [part for a, b in pairwise(ways) for part in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU())]
     net = nn.Sequential(*stack, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     spec = ModelSpec(architecture="stack", input_shape=SHAPE, outputs=CHANNELS)
     _, graph = folded(Model(net.eval(), spec, ("stack",)))

@@ -8,7 +8,7 @@ from galenic.compress.quantize import METHODS
 from galenic.compress.quantize.mixed_precision import MixedPrecision
 from galenic.record.measurement import Latency, Ratio
 from galenic.record.quant import LayerSensitivity, Observer
-from galenic.record.quantization import Explanation, QuantizedFile
+from galenic.record.quantization import Explanation, QuantizedFile, TensorDrift
 from galenic.record.report import Parity
 from galenic.reporting.layers import divergence, divergence_range
 from galenic.reporting.numbers import milliseconds, ratio, size
@@ -23,6 +23,9 @@ AGREES = 0.99
 
 SMALL = 1e-3
 """Nats: decisions hardly change where the whole model loses no more."""
+
+BEGINS = 1e-3
+"""Fewer integers that differ are values in the middle of two of them."""
 
 NAMED = 4
 """Layers that a sentence names."""
@@ -65,6 +68,21 @@ def agreement_sentence(found: Parity) -> str:
     return (
         f"It decides as {found.against} does in {found.agreement * 100:.1f} % of {found.n:,} validation rows; logits "
         f"differ by at most {found.max_difference:.2g}."
+    )
+
+
+def drift_sentences(found: Sequence[TensorDrift]) -> tuple[str, ...]:
+    """Where a file begins to differ from its simulation, and how far it comes."""
+    if not found:
+        return ()
+    first = next((one for one in found if one.share > BEGINS), None)
+    same = f"Inside, its integers are those of the simulation in all {len(found)} tensors that the runtime shows"
+    if first is None:
+        return (f"{same}, but for {max(one.share for one in found):.2%} of one at most.",)
+    worst = max(found, key=lambda one: one.share)
+    return (
+        f"Inside, its integers begin to differ from the simulation's at {first.tensor} ({first.share:.1%} of them, by "
+        f"{first.most_steps} at most), and differ most at {worst.tensor} ({worst.share:.1%}).",
     )
 
 

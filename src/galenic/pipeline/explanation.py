@@ -26,13 +26,15 @@ from galenic.compress.quantize.sensitivity import (
 )
 from galenic.compress.quantize.simulate import divergence
 from galenic.compress.quantize.static_int8 import task_rows
-from galenic.pipeline.advice import advice, comparison_sentences, worst_layers
+from galenic.pipeline.advice import advice, comparison_sentences, drift_sentences, worst_layers
 from galenic.pipeline.card import write_card
+from galenic.pipeline.drift import drift
 from galenic.pipeline.file_stages import predict_stage
 from galenic.pipeline.quantization import Walked, both_files, folder_of, walk
 from galenic.pipeline.run_folder import place_file
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import run_phase, torch_threads
+from galenic.preprocess.transform import to_inputs
 from galenic.record.artifact import Artifact
 from galenic.record.base import Record
 from galenic.record.progress import Progress, silent
@@ -48,6 +50,9 @@ from galenic.zoo.model import Model
 
 HALVES = frozenset({Arithmetic.FLOAT16, Arithmetic.BFLOAT16})
 """Without a grid: no layer of theirs is rounded."""
+
+DRIFT_ROWS = 16
+"""Of validation, on which a file's integers are set beside its simulation's."""
 
 RUNTIMES_OWN = HALVES | {Arithmetic.DYNAMIC}
 """What activations are rounded to is found by the runtime, so that its file alone knows."""
@@ -77,6 +82,8 @@ def explain(recipe: Recipe, store: Store, progress: Progress = silent) -> Explai
         own = spec.rule.arithmetic in RUNTIMES_OWN
         whole = _between_files(walked.setting, *artifacts) if own else _whole(walked, graph, walked.made)
         if_kept = None if own else _if_kept(walked, graph, worst_layers(layers))
+        validation = walked.setting.task.validation.inputs[:DRIFT_ROWS]
+        drifted = drift(walked.made, artifacts[1], to_inputs(walked.setting.task.preprocessing, validation))
     found = Explanation(
         name=recipe.name,
         runtime=recipe.runtime,
@@ -87,10 +94,11 @@ def explain(recipe: Recipe, store: Store, progress: Progress = silent) -> Explai
         kept=spec.stays_float,
         refused=tuple(name for name in left if name not in spec.stays_float),
         if_kept=if_kept,
+        drift=drifted,
         measured=spec.measured,
         float_file=float_file,
         file=file,
-        sentences=comparison_sentences(float_file, file),
+        sentences=(*comparison_sentences(float_file, file), *drift_sentences(drifted)),
         notes=spec.notes,
     )
     found = found.model_copy(update={"advice": advice(found)})

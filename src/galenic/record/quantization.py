@@ -64,6 +64,15 @@ class KeptFloat(Record):
     divergence: Metric
 
 
+class TensorDrift(Record):
+    """One activation of a file beside its simulation: the share of ``n`` integers that are others, by how many steps at most."""
+
+    tensor: str
+    share: float
+    most_steps: int
+    n: int
+
+
 class Explanation(Record):
     """explanation.json: which layers hurt, which stayed float and why, and what to try next.
 
@@ -76,6 +85,7 @@ class Explanation(Record):
         kept: layers that the recipe keeps float.
         refused: layers that were to be integer and that the runtime computes in float.
         if_kept: with the worst layers float; None where no few layers make up half of what all of them lose.
+        drift: the file's integers beside its simulation's, in the order of computation; () where the runtime shows none.
         measured: what choices were made by: candidate -> mean divergence.
         float_file, file: the two files.
         sentences: how they stand to each other.
@@ -93,6 +103,7 @@ class Explanation(Record):
     kept: tuple[str, ...]
     refused: tuple[str, ...]
     if_kept: KeptFloat | None = None
+    drift: tuple[TensorDrift, ...] = ()
     measured: Mapping[str, float] = {}
     float_file: QuantizedFile
     file: QuantizedFile
