@@ -68,3 +68,32 @@ def test_bfloat16_is_computed_where_it_is_asked_for(wrap, ends, rows, tmp_path) 
     inputs = rows(20, shape)
     exact, found = (open_session(one).run(inputs) for one in (whole, half))
     assert 0 < np.abs(exact - found).max() < 0.05 * np.abs(exact).max()
+
+
+def test_dense_connections_are_compiled_and_computed_as_simulated(wrap, integers, ends, rows, tmp_path) -> None:
+    class Dense(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.second, self.third = nn.Conv2d(2, 4, 3), nn.Conv2d(8, 4, 1), nn.Conv2d(12, 4, 1)
+            self.first, self.norm1, self.norm2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(8), nn.BatchNorm2d(12)
+            self.head = nn.Linear(16, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x).relu()
+            x = torch.cat([x, self.first(x)], 1)
+            x = torch.cat([x, self.second(self.norm1(x).relu())], 1)
+            x = torch.cat([x, self.third(self.norm2(x).relu())], 1)
+            answer: torch.Tensor = self.head(x.mean((2, 3)))
+            return answer
+
+    shape = (2, 8, 8)
+    model = integers(wrap(Dense(), shape, 3), rows(64, shape))
+    artifact = EXPORTER.export(model, tmp_path / "model.onnx", **ends(model))
+    assert artifact.integer_ops.left_float == ()
+    used = {point.tensor for point in artifact.quant.points if point.role is not TensorRole.WEIGHT}
+    assert "cat" not in used
+    assert "cat:2" in used, "no batch norm takes it"
+    inputs = rows(50, shape, seed=3)
+    with torch.no_grad():
+        expected = simulated(traced(model), artifact.quant.points, torch.from_numpy(inputs)).numpy()
+    assert np.median(np.abs(open_session(artifact).run(inputs) - expected)) < 1e-5 * np.abs(expected).max()

@@ -103,7 +103,7 @@ def _origin(info: Mapping[str, str]) -> list[str]:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
-    version=4,
+    version=5,
     summary="one ONNX file: float32, float16, bfloat16 arithmetic, or INT8 (QDQ)",
     lower=lower,
     check_rule=check_rule,

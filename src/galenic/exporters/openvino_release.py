@@ -2,7 +2,9 @@
 
     activation   between a layer and the HardSwish, HardSigmoid or x * sigmoid(x) after it, and between the parts of the latter
     sum          between a convolution and the sum after it; of two convolutions only the later one is a part of the sum
-Left in, the first pair makes two operations of one; the second one is not computed, and the file would not be its simulation.
+    parts        behind a concatenation that goes into batch norms and other concatenations alone, as in a DenseNet
+Left in, the first pair makes two operations of one; the second one is not computed, and the file would not be its simulation; at
+the third one OpenVINO 2026.4 crashes as it compiles (the parts are rounded, each on its own grid).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from galenic.exporters.onnx_graph import WEIGHTED_OPS
 from galenic.exporters.onnx_qdq import DQ, Q, drop_unused
 
 ACTIVATIONS = frozenset({"HardSwish", "HardSigmoid"})
+JOINED = frozenset({"BatchNormalization", "Concat"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def release(model: ModelProto) -> None:
     """Take the pairs away, in place."""
     graph = model.graph
     found = list(_roundings(graph))
-    gone = [one for one in found if _activated(one)]
+    gone = [one for one in found if _activated(one) or _joined(one)]
     for node in graph.node:
         if node.op_type == "Add":
             summed = [one for one in found if one.before.op_type == "Conv" and [id(x) for x in one.after] == [id(node)]]
@@ -67,6 +70,10 @@ def _activated(one: Rounding) -> bool:
         and bool(one.after)
         and all(_activates(node, one.after) for node in one.after)
     )
+
+
+def _joined(one: Rounding) -> bool:
+    return one.before.op_type == "Concat" and bool(one.after) and {node.op_type for node in one.after} <= JOINED
 
 
 def _activates(node: NodeProto, beside: Sequence[NodeProto]) -> bool:
