@@ -38,7 +38,9 @@ def main() -> None:
     )
     rows = ((raw / 255 - 0.5) / 0.25).transpose(0, 3, 1, 2).astype(np.float32)
     data = Rows(in_batches(rows), in_batches(rows))
-    integers = quantize_static(model, QuantRule(), data, Choices(Observer.MIN_MAX, correct_bias=False, equalise=False))
+    integers = quantize_static(
+        model, QuantRule(), data, Choices(Observer.MIN_MAX, correct_bias=False, equalise=False, tune_ranges=False)
+    )
     figures: dict[str, Any] = {}
     details: dict[str, Any] = {}
     with TemporaryDirectory() as folder:

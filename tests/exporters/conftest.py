@@ -55,7 +55,9 @@ def integers() -> Callable[..., Model]:
 
     def make(model: Model, calibration: np.ndarray, rule: QuantRule = QuantRule()) -> Model:
         rows = Rows(in_batches(calibration), in_batches(calibration[:8]))
-        return quantize_static(model, rule, rows, Choices(Observer.MIN_MAX, correct_bias=False, equalise=False))
+        return quantize_static(
+            model, rule, rows, Choices(Observer.MIN_MAX, correct_bias=False, equalise=False, tune_ranges=False)
+        )
 
     return make
 

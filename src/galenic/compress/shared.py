@@ -27,7 +27,7 @@ MODULES = (
     "galenic.training.teacher_cache",
 )
 
-QUANTIZING_VERSION = 2
+QUANTIZING_VERSION = 3
 
 QUANTIZING_MODULES = (
     "galenic.compress.quantize.adaround",
@@ -45,6 +45,7 @@ QUANTIZING_MODULES = (
     "galenic.compress.quantize.sensitivity",
     "galenic.compress.quantize.simulate",
     "galenic.compress.quantize.static",
+    "galenic.compress.quantize.tuning",
     "galenic.compress.quantize.weights",
     "galenic.zoo.graph",
 )

@@ -31,7 +31,7 @@ from galenic.zoo.build import build
 from galenic.zoo.graph import folded, layers, traced
 from galenic.zoo.model import Model, weights_hash
 
-FIXED = Choices(Observer.MIN_MAX, correct_bias=False, equalise=False)
+FIXED = Choices(Observer.MIN_MAX, correct_bias=False, equalise=False, tune_ranges=False)
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ def test_four_bits_are_better_trained_than_rounded(tmp_path: Path) -> None:
     rows, labels = rows_of(task), torch.from_numpy(task.validation.labels)
     calibration = in_batches(rows_of(task, SplitName.CALIBRATION).numpy())
     rounded = quantize_static(
-        trained, QuantRule(weight_bits=4), Rows(calibration, calibration), Choices(Observer.MSE, False, False)
+        trained, QuantRule(weight_bits=4), Rows(calibration, calibration), Choices(Observer.MSE, False, False, False)
     )
     short = replace(bench, folder=tmp_path / "aware", training=config.model_copy(update={"epochs": 3}))
     (aware,) = QAT(weight_bits=4, end_bits=0).apply(trained, short)

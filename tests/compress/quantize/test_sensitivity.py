@@ -158,7 +158,7 @@ def test_rows_beyond_the_most_are_not_asked_for(batches) -> None:
 
 def test_the_whole_is_the_divergence_of_the_simulation(branches: Model, batches) -> None:
     rows = Rows(batches(40, (2, 5, 5)), batches(30, (2, 5, 5), 1))
-    made = quantize_static(branches, QuantRule(weight_bits=5), rows, Choices(Observer.MSE, False, False))
+    made = quantize_static(branches, QuantRule(weight_bits=5), rows, Choices(Observer.MSE, False, False, False))
     assert made.quant is not None
     graph = traced(branches)
     found = whole_divergences(graph, traced(made), made.quant.points, rows.validation, TaskKind.SINGLE_LABEL)

@@ -17,7 +17,7 @@ from galenic.zoo.model import weights_hash
 
 CALIBRATION = np.array([[-1.0, 0.5], [3.0, 2.0]], np.float32)
 # relu(W0 x + b0) of the two rows: (-1 - 1, -.5 + .125 + .5) -> (0, .125) and (3 - 4, 1.5 + .5 + .5) -> (0, 2.5)
-FIXED = Choices(Observer.MIN_MAX, correct_bias=False, equalise=False)
+FIXED = Choices(Observer.MIN_MAX, correct_bias=False, equalise=False, tune_ranges=False)
 
 
 def both(rows: np.ndarray) -> Rows:
@@ -58,7 +58,9 @@ def test_an_outlier_makes_another_observer_the_chosen_one(known) -> None:
     calibration = random.normal(size=(5000, 2)).astype(np.float32)
     calibration[7] = (100.0, -100.0)
     rows = Rows(in_batches(calibration), in_batches(random.normal(size=(200, 2)).astype(np.float32)))
-    spec = quantize_static(known, QuantRule(), rows, Choices(correct_bias=False, equalise=False)).quant
+    spec = quantize_static(
+        known, QuantRule(), rows, Choices(correct_bias=False, equalise=False, tune_ranges=False)
+    ).quant
     assert spec is not None
     assert set(spec.measured) == {one.value for one in Observer}
     assert spec.rule.observer is not Observer.MIN_MAX

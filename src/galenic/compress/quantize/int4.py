@@ -153,6 +153,7 @@ class StaticW4A8(Record):
         observer: how activation ranges are found; measured on validation rows where None.
         correct_bias: whether the means that rounding moves are corrected; measured where None.
         equalise: whether the weights of neighbouring layers are balanced first; measured where None.
+        tune_ranges: whether all ranges are tuned together; where None measured, if much is lost without.
         keep: patterns of module paths that stay float.
         layers: other bits for some layers.
     """
@@ -169,6 +170,7 @@ class StaticW4A8(Record):
     observer: Observer | None = None
     correct_bias: bool | None = None
     equalise: bool | None = None
+    tune_ranges: bool | None = None
     keep: tuple[str, ...] = ()
     layers: tuple[LayerRule, ...] = ()
 
@@ -185,7 +187,7 @@ class StaticW4A8(Record):
         """The module with its weights on their grids and a QuantSpec with every point."""
         self.refuse_model(model)
         rounding = rounder(self.rounding, self.adaround, seed)
-        choices = Choices(self.observer, self.correct_bias, self.equalise, rounding)
+        choices = Choices(self.observer, self.correct_bias, self.equalise, self.tune_ranges, rounding)
         return quantize_static(model, self.rule, rows, choices, self.end_bits)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:

@@ -270,6 +270,7 @@ class MixedPrecision(Record):
         per_channel: one weight scale per output channel.
         correct_bias: whether the means that rounding moves are corrected; measured where None.
         equalise: whether the weights of neighbouring layers are balanced first; measured where None.
+        tune_ranges: whether all ranges are tuned together; where None measured, if much is lost without.
         keep: patterns of module paths that stay float.
         layers: bits for some layers, which are not assigned then.
     """
@@ -287,6 +288,7 @@ class MixedPrecision(Record):
     per_channel: bool = True
     correct_bias: bool | None = None
     equalise: bool | None = None
+    tune_ranges: bool | None = None
     keep: tuple[str, ...] = ()
     layers: tuple[LayerRule, ...] = ()
 
@@ -329,7 +331,7 @@ class MixedPrecision(Record):
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The module with its weights on their grids and a QuantSpec with every point and every layer's sensitivity."""
         self.refuse_model(model)
-        choices = Choices(self.observer, self.correct_bias, self.equalise)
+        choices = Choices(self.observer, self.correct_bias, self.equalise, self.tune_ranges)
         wanted = Wanted(self.weight_bits, self.budget, self.first, self.last, choices, bench.cost)
         rule = calibrated_rule(self._start, bench.task)
         made = quantize_mixed(model, rule, task_rows(bench.task), wanted, bench.progress)

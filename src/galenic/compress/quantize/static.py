@@ -1,10 +1,11 @@
 """Static quantization after training: from a float model and calibration rows to a model on its grids.
 
-    fold batch norm -> (equalise) -> find ranges -> round the weights -> (correct biases) -> QuantSpec
-What is not said is chosen by measuring: the observer, then whether biases are corrected, then whether layers are equalised. A
-candidate is better where the divergence of its simulation from the float model on validation rows is smaller; one of the two
-optional steps has to be better by more than a standard error of the paired difference, or it is left out. Choices are made with
-weights rounded to the nearest integer; where another rounding is asked for, it is what is done last.
+    fold batch norm -> (equalise) -> find ranges -> round the weights -> (correct biases) -> (tune ranges) -> QuantSpec
+What is not said is chosen by measuring: the observer, then whether biases are corrected, then whether layers are equalised, then,
+where much is still lost, whether all ranges are tuned together. A candidate is better where the divergence of its simulation
+from the float model on validation rows is smaller; an optional step has to be better by more than a standard error of the
+paired difference, or it is left out. Choices are made with weights rounded to the nearest integer; where another rounding is
+asked for, it is what is done last.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, fx
@@ -24,6 +25,7 @@ from galenic.compress.quantize.grid import activation_point, affine_grid
 from galenic.compress.quantize.observers import Seen, observed_range
 from galenic.compress.quantize.places import gate_grid, grids, logits, maker, quantized_tensors
 from galenic.compress.quantize.simulate import answers, divergence
+from galenic.compress.quantize.tuning import tuned
 from galenic.compress.quantize.weights import (
     Rounder,
     bake,
@@ -41,6 +43,9 @@ from galenic.record.task import TaskKind
 from galenic.zoo.graph import INPUT, bound, folded, tensors
 from galenic.zoo.model import Model, weights_hash
 
+MUCH = 2e-3
+"""Nats: where less is lost decisions hardly change, and ranges are not tuned unless it is asked for."""
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -49,6 +54,7 @@ class Choices:
     observer: Observer | None = None
     correct_bias: bool | None = None
     equalise: bool | None = None
+    tune_ranges: bool | None = None
     rounding: Rounder | None = None
 
 
@@ -71,12 +77,9 @@ class PostTraining(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to quantize, measured."""
+    """One way to quantize, with every choice made, and what it loses."""
 
-    observer: Observer
-    correct_bias: bool
-    equalised: bool
-    learned_rounding: bool
+    choices: Choices
     model: Model
     points: tuple[QuantPoint, ...]
     divergence: Float[Tensor, " rows"]
@@ -85,11 +88,13 @@ class Candidate:
     def name(self) -> str:
         """Such as ``mse + bias correction``."""
         steps = {
-            "bias correction": self.correct_bias,
-            "equalisation": self.equalised,
-            "learned rounding": self.learned_rounding,
+            "bias correction": self.choices.correct_bias,
+            "equalisation": self.choices.equalise,
+            "tuned ranges": self.choices.tune_ranges,
+            "learned rounding": self.choices.rounding,
         }
-        return " + ".join([self.observer.value, *(step for step, taken in steps.items() if taken)])
+        assert self.choices.observer is not None
+        return " + ".join([self.choices.observer.value, *(step for step, taken in steps.items() if taken)])
 
 
 @dataclass
@@ -113,25 +118,25 @@ class Workshop:
             self._forms[equalised] = model, calibrate(graph, self.rows.calibration)
         return self._forms[equalised]
 
-    def candidate(
-        self, observer: Observer, correct_bias: bool, equalised: bool, rounding: Rounder | None = None
-    ) -> Candidate:
-        """The model quantized so, and how far it is from the float one."""
-        start, seen = self.form(equalised)
+    def candidate(self, choices: Choices) -> Candidate:
+        """The model quantized so, every choice being made, and how far it is from the float one."""
+        start, seen = self.form(bool(choices.equalise))
         model = replace(start, module=deepcopy(start.module))
-        graph = bound(self.graph, model)
-        points = place(graph, self.rule, seen, observer)
-        if rounding is None:
+        before, graph = bound(self.graph, start), bound(self.graph, model)
+        assert choices.observer is not None
+        points = place(graph, self.rule, seen, choices.observer)
+        if choices.rounding is None:
             bake(graph, points)
         else:
-            rounding(bound(self.graph, start), graph, points, self.rows.calibration)
-        if correct_bias:
-            correct_biases(bound(self.graph, start), graph, self.rows.calibration)
+            choices.rounding(before, graph, points, self.rows.calibration)
+        if choices.correct_bias:
+            correct_biases(before, graph, self.rows.calibration)
+        if choices.tune_ranges:
+            points = tuned(before, graph, points, self.rows.calibration, self.rows.kind)
         halve(graph, self.rule)
         bake_biases(graph, points, inputs_of(graph))
         found = answers(graph, self.rows.validation, points, without=(logits(graph),))
-        lost = divergence(self.reference, found, self.rows.kind)
-        return Candidate(observer, correct_bias, equalised, rounding is not None, model, points, lost)
+        return Candidate(choices, model, points, divergence(self.reference, found, self.rows.kind))
 
 
 def quantize_static(
@@ -157,7 +162,7 @@ def quantize_static(
     kept = kept_layers(graph, rule)
     shop = Workshop(start, graph, rule, rows, answers(graph, rows.validation))
     chosen, measured = choose(shop, choices)
-    found = rule.model_copy(update={"observer": chosen.observer})
+    found = rule.model_copy(update={"observer": chosen.choices.observer})
     spec = QuantSpec(
         rule=found,
         points=chosen.points,
@@ -165,25 +170,25 @@ def quantize_static(
         stays_float=kept,
         weights_hash=weights_hash(chosen.model),
         measured=measured,
-        notes=(*dead_channels(graph), *widthless(chosen.points, shop.form(chosen.equalised)[1])),
+        notes=(*dead_channels(graph), *widthless(chosen.points, shop.form(bool(chosen.choices.equalise))[1])),
     )
     return replace(chosen.model, quant=spec)
 
 
 def choose(shop: Workshop, choices: Choices) -> tuple[Candidate, dict[str, float]]:
     """The best candidate, and the mean divergence of all that were measured."""
+    plain = Choices(choices.observer, bool(choices.correct_bias), bool(choices.equalise), bool(choices.tune_ranges))
     observers = list(Observer) if choices.observer is None else [choices.observer]
-    correct, equalised = bool(choices.correct_bias), bool(choices.equalise)
-    tried = [shop.candidate(observer, correct, equalised) for observer in observers]
+    tried = [shop.candidate(replace(plain, observer=observer)) for observer in observers]
     best = min(tried, key=lambda one: float(one.divergence.mean()))
-    if choices.correct_bias is None:
-        tried.append(shop.candidate(best.observer, True, equalised))
-        best = tried[-1] if is_better(tried[-1].divergence, best.divergence) else best
-    if choices.equalise is None:
-        tried.append(shop.candidate(best.observer, best.correct_bias, True))
+    for step in ("correct_bias", "equalise", "tune_ranges"):
+        if getattr(choices, step) is not None or (step == "tune_ranges" and float(best.divergence.mean()) <= MUCH):
+            continue
+        taken: dict[str, Any] = {step: True}
+        tried.append(shop.candidate(replace(best.choices, **taken)))
         best = tried[-1] if is_better(tried[-1].divergence, best.divergence) else best
     if choices.rounding is not None:
-        best = shop.candidate(best.observer, best.correct_bias, best.equalised, choices.rounding)
+        best = shop.candidate(replace(best.choices, rounding=choices.rounding))
         tried.append(best)
     return best, {one.name: float(one.divergence.mean()) for one in tried}
 

@@ -32,6 +32,7 @@ class StaticInt8(Record):
         per_channel: one weight scale per output channel.
         correct_bias: whether the means that rounding moves are corrected; measured where None.
         equalise: whether the weights of neighbouring layers are balanced first; measured where None.
+        tune_ranges: whether all ranges are tuned together; where None measured, if much is lost without.
         keep: patterns of module paths that stay float.
         layers: other bits for some layers.
     """
@@ -45,6 +46,7 @@ class StaticInt8(Record):
     per_channel: bool = True
     correct_bias: bool | None = None
     equalise: bool | None = None
+    tune_ranges: bool | None = None
     keep: tuple[str, ...] = ()
     layers: tuple[LayerRule, ...] = ()
 
@@ -61,7 +63,8 @@ class StaticInt8(Record):
         """The module with its weights on their grids and a QuantSpec with every point; nothing is random."""
         del seed
         self.refuse_model(model)
-        return quantize_static(model, self.rule, rows, Choices(self.observer, self.correct_bias, self.equalise))
+        choices = Choices(self.observer, self.correct_bias, self.equalise, self.tune_ranges)
+        return quantize_static(model, self.rule, rows, choices)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The same on the task's rows."""
