@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="+", choices=["teachers", *METHODS], default=[])
     only = parser.parse_args().only
-    print("estimate: 195 minutes on one core, less what is in runs/", flush=True)
+    print("estimate: 5 hours on one core, less what is in runs/", flush=True)
     started = time.monotonic()
     task = load()
     taught = Teachers(task)

@@ -108,9 +108,11 @@ def test_a_chain_of_assistants_is_a_family_of_files(family: Outcome) -> None:
     assert titles["1-progressive"] == "mlp, progressive"
     sizes = {c.id: c.parameters for c in report.candidates}
     assert sizes["reference"] > sizes["1-progressive-assistant_1"] > sizes["1-progressive"]
-    best = max(report.candidates[-2:], key=lambda c: c.validation["auc"].value)
-    assert report.chosen == best.id
+    # how fast two nets of this size are is the machine's: a float file stands in for its slower INT8 file
+    slower = "slower here" in report.chosen_because
+    assert report.chosen in (names[:2] if slower else names[2:])
     assert "Of the 2 files of the last phase" in report.chosen_because
+    assert sum("its own float file here" in note for note in report.notes) == 2
     assert report.comparison is not None
     assert report.comparison.distilled == report.candidates[2].validation["auc"].value, "the student, not the assistant"
     for candidate in report.candidates:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from galenic.record.artifact import Artifact
-from galenic.record.errors import InputError, ModelError
+from galenic.record.errors import ModelError
 from galenic.record.measurement import Place
 from galenic.runtimes import check
 from galenic.runtimes.frames import ANSWER, LOAD, READY, ROWS, START
@@ -97,8 +97,7 @@ def load(artifact: Artifact, *, threads: int = 1) -> ExecutorchSession:
             should; or ExecuTorch does not start.
     """
     RUNTIME.require()
-    if threads < 1:
-        raise InputError(f"{threads} threads", "at least 1", "set threads to 1 or more")
+    check.check_threads(threads)
     if artifact.preprocessing.text is not None:
         raise ModelError(
             given=f"{artifact.path}, a text net for ExecuTorch",
