@@ -18,6 +18,7 @@ from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.record.quant import Observer, QuantRule, QuantSpec
 from galenic.zoo.build import build
 from galenic.zoo.model import Model
+from known_net import known_net
 
 RANKS = {1: Modality.TABLE, 2: Modality.SIGNAL, 3: Modality.IMAGE}
 
@@ -128,10 +129,4 @@ def exported(tmp_path_factory, wrap, ends) -> Exported:
 @pytest.fixture
 def known() -> nn.Sequential:
     """x -> relu(W0 x) -> W2 (.) with weights that one can compute with."""
-    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 3))
-    with torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0, -2.0], [0.5, 0.25]]))
-        net[0].bias.copy_(torch.tensor([0.0, 0.5]))
-        net[2].weight.copy_(torch.tensor([[1.0, 0.0], [0.25, -4.0], [-0.5, 2.0]]))
-        net[2].bias.copy_(torch.tensor([0.0, 1.0, -1.0]))
-    return net
+    return known_net()

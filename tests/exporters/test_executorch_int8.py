@@ -239,18 +239,6 @@ def test_what_xnnpack_does_not_compute_on_integers_is_refused_before_any_work(ru
         EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
 
 
-def test_points_for_other_weights_or_none_are_refused(known, wrap, integers, ends, tmp_path):
-    model = integers(wrap(known, (2,), 3), CALIBRATION)
-    with torch.no_grad():
-        model.module[0].weight.mul_(2)
-    with pytest.raises(ModelError, match="a quantization of made here for other weights"):
-        EXPORTER.export(model, tmp_path / "model.pte", **ends(model))
-    bare = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=QuantRule()))
-    with pytest.raises(ModelError, match="a quantization of made here without any scale"):
-        EXPORTER.export(bare, tmp_path / "model.pte", **ends(bare))
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     ("tensor", "role", "given"),
     [

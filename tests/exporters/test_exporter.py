@@ -21,7 +21,7 @@ from galenic.compress.quantize.simulate import simulated
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.load import EXPORTERS
 from galenic.record.errors import MissingPackage, ModelError
-from galenic.record.quant import QuantRule, TensorRole
+from galenic.record.quant import QuantRule, QuantSpec, TensorRole
 from galenic.runtimes.load import open_session
 from galenic.zoo.build import build
 from galenic.zoo.graph import traced
@@ -190,12 +190,25 @@ def test_bits_that_it_cannot_compute_are_refused_before_any_work(
 
 
 @every_exporter
+def test_points_for_other_weights_or_none_are_refused(
+    exporter: Exporter, known, wrap, integers, ends, tmp_path
+) -> None:
+    model = integers(wrap(known, (2,), 3), np.array([[-1.0, 0.5], [3.0, 2.0]], np.float32))
+    with torch.no_grad():
+        model.module[0].weight.mul_(2)
+    with pytest.raises(ModelError, match="a quantization of made here for other weights"):
+        exporter.export(model, tmp_path / "model", **ends(model))
+    bare = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=QuantRule()))
+    with pytest.raises(ModelError, match="a quantization of made here without any scale"):
+        exporter.export(bare, tmp_path / "model", **ends(bare))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("exporter", [one for one in EXPORTERS if not one.text], ids=lambda exporter: exporter.runtime)
 def test_a_text_net_is_refused_where_it_says_so(exporter: Exporter, ends, tmp_path, wrap) -> None:
     class Reading(nn.Module):
         vocabulary = 9
 
-    if exporter.text:
-        return
     model = replace(wrap(nn.Linear(2, 3), (2,), 3), module=Reading().eval())
     with pytest.raises(ModelError, match="its text nets are not supported yet"):
         exporter.export(model, tmp_path / "model", **ends(model))

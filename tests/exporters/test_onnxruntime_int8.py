@@ -12,7 +12,7 @@ from galenic.compress.quantize.simulate import simulated
 from galenic.exporters.onnx_coverage import KEEPS_FLOAT, optimised
 from galenic.exporters.onnxruntime import EXPORTER
 from galenic.record.errors import ModelError
-from galenic.record.quant import QuantRule, QuantSpec, TensorRole
+from galenic.record.quant import QuantRule, TensorRole
 from galenic.runtimes.load import open_session
 from galenic.zoo.build import build
 from galenic.zoo.graph import traced
@@ -142,18 +142,6 @@ def test_the_same_model_gives_the_same_bytes(known, wrap, integers, ends, rows, 
     model = integers(wrap(known, (2,), 3), rows(20, (2,)))
     first, again = (EXPORTER.export(model, tmp_path / name, **ends(model)) for name in ("first.onnx", "again.onnx"))
     assert first.sha256 == again.sha256
-
-
-def test_points_for_other_weights_or_none_are_refused(known, wrap, integers, ends, tmp_path):
-    model = integers(wrap(known, (2,), 3), CALIBRATION)
-    with torch.no_grad():
-        model.module[0].weight.mul_(2)
-    with pytest.raises(ModelError, match="a quantization of made here for other weights"):
-        EXPORTER.export(model, tmp_path / "model.onnx", **ends(model))
-    bare = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=QuantRule()))
-    with pytest.raises(ModelError, match="a quantization of made here without any scale"):
-        EXPORTER.export(bare, tmp_path / "model.onnx", **ends(bare))
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_tensor_without_a_grid_is_refused_by_name(known, wrap, integers, ends, tmp_path):

@@ -1,7 +1,7 @@
 """The integer activations inside of a file as it answers, where a runtime shows them.
 
     onnxruntime    what each QuantizeLinear makes, in the graph as the runtime optimises it
-    litert         every int8 tensor that its kernels leave in memory
+    litert         every int8 tensor that is left in memory when it is asked to keep them; its answers are the same then
 OpenVINO and ExecuTorch show none.
 """
 
@@ -15,11 +15,11 @@ import onnx
 from onnx import numpy_helper
 
 from galenic.exporters.litert_graph import silence
+from galenic.exporters.onnx_coverage import session_options
 from galenic.exporters.onnx_graph import INPUT
 from galenic.exporters.onnx_qdq import Q
 from galenic.record.artifact import Artifact
 
-FATAL_ONLY = 4
 UINT8_SHIFT = 128
 
 
@@ -46,9 +46,7 @@ def onnxruntime_insides(artifact: Artifact, rows: np.ndarray) -> list[Inside]:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     made = {node.output[0]: node for node in model.graph.node if node.op_type == Q and node.input[0] not in constants}
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in made)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL_ONLY
-    options.intra_op_num_threads = 1
+    options = session_options(keeps_float=artifact.quant is not None and bool(artifact.quant.stays_float))
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     values = session.run(list(made), {INPUT: rows})
     return [

@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import ModelProto
@@ -43,17 +44,25 @@ def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> I
     )
 
 
+def session_options(keeps_float: bool = False) -> Any:
+    """ONNX Runtime's options for a look into a file: one thread, silent, its graph as a Session has it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    options.intra_op_num_threads = 1
+    if keeps_float:
+        options.add_session_config_entry(*KEEPS_FLOAT)
+    return options
+
+
 def optimised(quantized: bytes, keeps_float: bool = False) -> ModelProto:
     """The graph that ONNX Runtime makes of a file on this machine, as a Session would load it."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory(prefix="galenic-optimised-") as folder:
         path = Path(folder) / "optimised.onnx"
-        options = onnxruntime.SessionOptions()
+        options = session_options(keeps_float)
         options.optimized_model_filepath = str(path)
-        options.log_severity_level = FATAL_ONLY
-        options.intra_op_num_threads = 1
-        if keeps_float:
-            options.add_session_config_entry(*KEEPS_FLOAT)
         onnxruntime.InferenceSession(quantized, options, providers=["CPUExecutionProvider"])
         return onnx.load(path)

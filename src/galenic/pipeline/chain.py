@@ -112,8 +112,7 @@ def run_chain(setting: Setting, plan: Plan) -> Chain:
     title = f"{recipe.reference.title}, reference"
     reference = finish(setting, recipe, trusted.artifact, trusted.model, "reference", title)
     student = _prepare_student(setting, recipe, trusted)
-    known = [reference, *([student.alone] if student.alone else [])]
-    walked = _run_phases(setting, plan, student.start, known, teachers)
+    walked = _run_phases(setting, plan, reference, student, teachers)
     resolved = {
         "reference": trusted.recipe,
         "teacher": tuple(one.recipe for one in named),
@@ -181,16 +180,17 @@ def _prepare_student(setting: Setting, recipe: Recipe, trusted: Trusted) -> Stud
     return Student(start, alone, wanted.model_copy(update={"training": training}), notes)
 
 
-def _run_phases(setting: Setting, plan: Plan, start: Model, known: Sequence[Finished], teachers: Teachers) -> Walked:
-    """Run every phase on what the one before it made; ``known`` are the files that are finished: the reference's, the student's."""
-    models, probed = {"": start}, None
+def _run_phases(setting: Setting, plan: Plan, reference: Finished, student: Student, teachers: Teachers) -> Walked:
+    """Run every phase on what the one before it made."""
+    models, probed = {"": student.start}, None
+    known = (reference, *([student.alone] if student.alone else []))
     steps, last, resolved = list[Finished](), list[Finished](), list[PhaseRecipe]()
     cost = LatencyCost(setting, plan.recipe.runtime, plan.recipe.measure)
     for number, (planned, recipe) in enumerate(zip(plan.phases, plan.recipe.phase, strict=True), 1):
         phase = measured_phase(setting, planned, models[""])
         resolved.append(written_back(recipe, planned, phase))
         if probed is None and any(method.needs_teacher for method in phase.methods):
-            probed = _probe(setting, plan.recipe, phase, models[""], known[1] if known[1:] else None, teachers)
+            probed = _probe(setting, plan.recipe, phase, models[""], student.alone, teachers)
         grown = {
             label: (model, made)
             for name, model in models.items()

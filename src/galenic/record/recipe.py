@@ -131,7 +131,8 @@ class Recipe(Record):
 
     ``teacher``: whom the student learns from, several for methods that mix them; empty means the reference.
     ``choose``: where the last phase yields several files, ``student`` takes what the student became, ``best`` the highest
-    AUC on validation among those within the profile's size.
+    AUC on validation among those within the profile's size, and the float file instead of its quantized one where that is slower
+    and the profile has room.
     """
 
     name: str

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from galenic.compress.quantize.calibrate import Batches, in_batches
 from galenic.record.model import ModelSpec
 from galenic.zoo.model import Model
+from known_net import known_net
 
 
 @pytest.fixture
@@ -26,13 +26,7 @@ def as_model() -> Callable[..., Model]:
 @pytest.fixture
 def known(as_model: Callable[..., Model]) -> Model:
     """x -> relu(W0 x + b0) -> W2 (.) + b2 with weights that one can compute with."""
-    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 3))
-    with torch.no_grad():
-        net[0].weight.copy_(torch.tensor([[1.0, -2.0], [0.5, 0.25]]))
-        net[0].bias.copy_(torch.tensor([0.0, 0.5]))
-        net[2].weight.copy_(torch.tensor([[1.0, 0.0], [0.25, -4.0], [-0.5, 2.0]]))
-        net[2].bias.copy_(torch.tensor([0.0, 1.0, -1.0]))
-    return as_model(net, (2,), 3)
+    return as_model(known_net(), (2,), 3)
 
 
 @pytest.fixture

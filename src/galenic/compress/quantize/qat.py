@@ -47,7 +47,8 @@ def freeze_grids(graph: nn.Module, frozen: bool) -> None:
     """Whether the ranges and scales of a graph that rounds stay as they are."""
     for module in graph.modules():
         if isinstance(module, LearnedRange | LearnedWeightGrid):
-            module.requires_grad_(not frozen and not getattr(module, "given", False))
+            given = isinstance(module, LearnedRange) and module.given
+            module.requires_grad_(not frozen and not given)
 
 
 def bake_learned(

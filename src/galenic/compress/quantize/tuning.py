@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from galenic.compress.quantize.aware_graph import RANGES, aware, key
 from galenic.compress.quantize.calibrate import Batches
@@ -21,7 +21,6 @@ from galenic.compress.quantize.grid import activation_point
 from galenic.compress.quantize.simulate import divergence
 from galenic.record.quant import QuantPoint, TensorRole
 from galenic.record.task import TaskKind
-from galenic.zoo.graph import run
 
 STEPS, LEARNING_RATE = 40, 0.02
 """A step moves the ends of a range by up to 2 % of what they are, and less towards the end."""
@@ -45,8 +44,9 @@ def tuned(
     """
     activations = [point for point in points if point.role is not TensorRole.WEIGHT]
     rounding = aware(graph, activations).eval()
-    learned = {key: part for key, part in rounding.get_submodule(RANGES).named_children() if not _is_given(part)}
-    ends = [part.log_ends for part in learned.values() if isinstance(part, LearnedRange)]
+    ranges = rounding.get_submodule(RANGES).named_children()
+    learned = {name: part for name, part in ranges if isinstance(part, LearnedRange) and not part.given}
+    ends = [part.log_ends for part in learned.values()]
     if not ends:
         return tuple(points)
     optimizer = torch.optim.Adam(ends, lr=LEARNING_RATE)
@@ -55,7 +55,7 @@ def tuned(
     for step, number in enumerate(order[:STEPS]):
         batch = batches[number]
         with torch.no_grad():
-            wanted = run(before, batch, _nothing)
+            wanted = before(batch)
         lost = divergence(wanted, rounding(batch), kind).mean()
         for end, gradient in zip(ends, torch.autograd.grad(lost, ends, allow_unused=True), strict=True):
             end.grad = gradient
@@ -65,17 +65,9 @@ def tuned(
     return tuple(_as_tuned(point, learned) for point in points)
 
 
-def _as_tuned(point: QuantPoint, learned: dict[str, torch.nn.Module]) -> QuantPoint:
-    part = learned.get(key(point.tensor)) if point.role is not TensorRole.WEIGHT else None
-    if not isinstance(part, LearnedRange):
+def _as_tuned(point: QuantPoint, learned: dict[str, LearnedRange]) -> QuantPoint:
+    part = learned.get(key(point.tensor))
+    if point.role is TensorRole.WEIGHT or part is None:
         return point
     with torch.no_grad():
         return activation_point(point.tensor, part.grid, point.bits, point.role)
-
-
-def _is_given(part: torch.nn.Module) -> bool:
-    return isinstance(part, LearnedRange) and part.given
-
-
-def _nothing(name: str, value: Tensor) -> None:
-    del name, value
