@@ -28,6 +28,11 @@ def test_a_host_number_never_judges_another_device(p90_ms):
     assert found["size"] is BudgetStatus.MET
 
 
+def test_a_runtime_that_only_stands_for_the_devices_judges_no_time():
+    found = statuses(HOST, caveat="graph checked, never run on Apple hardware")
+    assert found == statuses(WATCH)
+
+
 def test_size_is_the_same_everywhere_and_the_hosts_value_is_shown():
     result = check_budget(WATCH, size_bytes=1_000_001, p90_ms=3.5, memory_mb=42.0, where="Xeon, 2 cores")
     assert result.missed

@@ -1,5 +1,6 @@
 import gc
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +60,14 @@ def test_where_and_threads_are_the_sessions(session):
     place: Place = session.place
     assert latency.where == f"{place.machine}; onnxruntime {place.versions['onnxruntime']}"
     assert latency.threads == 1
+
+
+def test_where_says_the_device_and_what_its_numbers_are_not(session):
+    place = session.place.model_copy(update={"device": "gpu", "caveat": "not run on a phone"})
+    latency, _ = summarise(np.ones((3, 3)), SimpleNamespace(place=place))
+    assert latency.where.startswith(f"{place.machine}; gpu; onnxruntime ")
+    assert latency.where.endswith("; not run on a phone")
+    assert latency.caveat == "not run on a phone"
 
 
 def test_nothing_to_measure_is_refused(session):

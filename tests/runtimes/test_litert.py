@@ -96,6 +96,11 @@ def test_loading_says_nothing(tflite, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_another_device_than_the_processor_is_refused(tflite):
+    with pytest.raises(InputError, match="the device 'gpu' for LiteRT; expected one of cpu"):
+        load(tflite(), device="gpu")
+
+
 def test_no_threads_are_refused(tflite):
     with pytest.raises(InputError, match="0 threads"):
         load(tflite(), threads=0)

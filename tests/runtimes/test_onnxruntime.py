@@ -43,6 +43,36 @@ def test_a_provider_that_fell_back_is_an_error(artifact, monkeypatch):
         load(artifact())
 
 
+def test_a_provider_may_be_asked_for_by_its_own_name(artifact):
+    session = load(artifact(), device="CPUExecutionProvider")
+    assert (session.place.device, load(artifact()).place.device) == ("CPUExecutionProvider", "cpu")
+    np.testing.assert_array_equal(session.run(ROWS), load(artifact()).run(ROWS))
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDAExecutionProvider", "tpu", ""])
+def test_a_device_that_is_not_here_is_refused_and_nothing_falls_back(artifact, monkeypatch, device):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(InputError, match=f"the device '{device}' for ONNX Runtime; expected one of cpu, CPUExec"):
+        load(artifact(), device=device)
+
+
+def test_gpu_is_the_first_gpu_provider_of_the_package(artifact, monkeypatch):
+    asked = {}
+
+    def opened(data, options, providers):
+        asked["providers"] = providers
+        asked["fallback"] = options.get_session_config_entry("session.disable_cpu_ep_fallback")
+        raise RuntimeError("no card")
+
+    monkeypatch.setattr(
+        onnxruntime, "get_available_providers", lambda: ["DmlExecutionProvider", "CUDAExecutionProvider"]
+    )
+    monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
+    with pytest.raises(ModelError, match="no card"):
+        load(artifact(), device="gpu")
+    assert asked == {"providers": ["CUDAExecutionProvider"], "fallback": "1"}
+
+
 def test_no_threads_are_refused(artifact):
     with pytest.raises(InputError, match="0 threads"):
         load(artifact(), threads=0)

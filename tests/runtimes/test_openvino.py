@@ -61,7 +61,7 @@ def test_threads_streams_and_float32_are_as_asked_for_and_nothing_is_quantized_o
 
 def test_another_precision_than_asked_for_is_an_error(artifact, monkeypatch):
     monkeypatch.setattr(
-        "galenic.runtimes.openvino._options", lambda threads, arithmetic: {"INFERENCE_PRECISION_HINT": "bf16"}
+        "galenic.runtimes.openvino._options", lambda threads, arithmetic, unit: {"INFERENCE_PRECISION_HINT": "bf16"}
     )
     with pytest.raises(ModelError, match=r"computes .* in bf16"):
         load(artifact())
@@ -70,6 +70,13 @@ def test_another_precision_than_asked_for_is_an_error(artifact, monkeypatch):
 def test_loading_says_nothing(artifact, capfd):
     load(artifact()).run(ROWS)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("device", ["GPU.7", "tpu", ""])
+def test_a_device_that_is_not_here_is_refused(artifact, device):
+    with pytest.raises(InputError, match=f"the device '{device}' for OpenVINO; expected one of cpu, .*CPU"):
+        load(artifact(), device=device)
+    assert load(artifact(), device="CPU").place.device == "CPU"
 
 
 def test_no_threads_are_refused(artifact):

@@ -21,6 +21,7 @@ from galenic.record.measurement import Breakdown, Latency
 from galenic.record.session import Session, WorkerSession
 from galenic.record.task import TaskKind
 from galenic.runtimes.answer import postprocess, prepare
+from galenic.runtimes.check import CPU
 
 
 def measure_latency(
@@ -59,7 +60,13 @@ def summarise(parts_ns: np.ndarray, session: Session) -> tuple[Latency, Breakdow
     place = session.place
     versions = ", ".join(f"{name} {version}" for name, version in place.versions.items()) or place.runtime
     latency = Latency(
-        p50=p50, p90=p90, p99=p99, runs=len(parts_ns), threads=place.threads, where=f"{place.machine}; {versions}"
+        p50=p50,
+        p90=p90,
+        p99=p99,
+        runs=len(parts_ns),
+        threads=place.threads,
+        where="; ".join(filter(None, (place.machine, place.device * (place.device != CPU), versions, place.caveat))),
+        caveat=place.caveat,
     )
     preprocessing, inference, postprocessing = (float(median) for median in medians)
     return latency, Breakdown(preprocessing=preprocessing, inference=inference, postprocessing=postprocessing)

@@ -70,4 +70,5 @@ def budget_of(profile: Profile, chosen: Finished) -> BudgetResult:
         p90_ms=chosen.measured.latency.p90,
         memory_mb=chosen.measured.memory_peak_mb,
         where=chosen.measured.latency.where,
+        caveat=chosen.measured.latency.caveat,
     )

@@ -16,6 +16,8 @@ class Place(Record):
         versions: package -> version.
         threads: how many threads the runtime was given; 0 where it does not matter.
         estimated: True where it was computed from a model and not measured.
+        device: what of the machine computed: ``cpu``, ``gpu``, or a runtime's own name of it.
+        caveat: what a number from here is not, such as "graph checked, never run on Apple hardware"; it is shown beside it.
     """
 
     machine: str
@@ -23,6 +25,8 @@ class Place(Record):
     versions: Mapping[str, str] = {}
     threads: int = 0
     estimated: bool = False
+    device: str = "cpu"
+    caveat: str = ""
 
 
 class Measurement(Record):
@@ -37,7 +41,7 @@ class Measurement(Record):
 
 
 class Latency(Record):
-    """Single-stream latency of one artifact, batch 1, in milliseconds."""
+    """Single-stream latency of one artifact, batch 1, in milliseconds; with a ``caveat`` it keeps no device's limit."""
 
     p50: float
     p90: float
@@ -45,6 +49,7 @@ class Latency(Record):
     runs: int
     threads: int
     where: str
+    caveat: str = ""
 
 
 class Breakdown(Record):

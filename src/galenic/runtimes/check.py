@@ -13,6 +13,8 @@ from galenic.record.session import Session
 
 Dimension = int | str | None
 """A fixed size, or a name (or nothing) where any size is taken."""
+CPU, GPU = "cpu", "gpu"
+"""Devices that every runtime means the same by."""
 
 
 def verified_bytes(artifact: Artifact) -> bytes:
@@ -39,6 +41,16 @@ def check_threads(threads: int) -> None:
     """InputError unless a session can be given that many threads."""
     if threads < 1:
         raise InputError(f"{threads} threads", "at least 1", "set threads to 1 or more")
+
+
+def check_device(device: str, runtime: str, devices: Sequence[str] = (CPU,)) -> None:
+    """InputError unless ``device`` is one of those that a runtime has here; there is no fallback to another one."""
+    if device not in devices:
+        raise InputError(
+            given=f"the device '{device}' for {runtime}",
+            expected=f"one of {', '.join(devices)}, which {runtime} has on this machine",
+            todo="choose one of them, or install the runtime's package for that device",
+        )
 
 
 def damaged(artifact: Artifact, reader: str, error: Exception) -> ModelError:

@@ -24,6 +24,7 @@ from galenic.runtimes.runtime import Runtime
 from galenic.runtimes.worker import Worker
 
 NAME = "executorch"
+READER = "ExecuTorch"
 WORKER = "galenic.runtimes.executorch_worker"
 MOST_START_S, MOST_LOAD_S, MOST_ROW_S = 300.0, 120.0, 120.0
 """Seconds for the worker's imports, for a file, for one row: a damaged file can run for ever."""
@@ -88,16 +89,18 @@ class ExecutorchSession:
         self.close()
 
 
-def load(artifact: Artifact, *, threads: int = 1) -> ExecutorchSession:
+def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> ExecutorchSession:
     """Load a .pte file in a worker process with ``threads`` threads.
 
     Raises:
+        InputError: another device than the processor.
         MissingPackage: executorch is not installed.
         ModelError: the file is missing, changed, damaged, crashes the worker, or has other inputs or outputs than it
             should; or ExecuTorch does not start.
     """
     RUNTIME.require()
     check.check_threads(threads)
+    check.check_device(device, READER)
     if artifact.preprocessing.text is not None:
         raise ModelError(
             given=f"{artifact.path}, a text net for ExecuTorch",

@@ -64,15 +64,17 @@ class LitertSession:
         return logits
 
 
-def load(artifact: Artifact, *, threads: int = 1) -> LitertSession:
+def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> LitertSession:
     """Load a .tflite file on the processor with ``threads`` threads.
 
     Raises:
+        InputError: another device than the processor.
         MissingPackage: ai-edge-litert is not installed.
         ModelError: the file is missing, changed, damaged, not whole, or has other inputs or outputs than it should.
     """
     RUNTIME.require()
     check.check_threads(threads)
+    check.check_device(device, READER)
     data = check.verified_bytes(artifact)
     interpreter = _open(artifact, data, threads)
     entry, answer = _ends(artifact, interpreter)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor: provider and threads as asked for, and nothing read but the one file."""
+"""ONNX Runtime: provider and threads as asked for, no fallback to another provider, and nothing read but the one file."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ from galenic.runtimes.runtime import Runtime
 NAME = "onnxruntime"
 READER = "ONNX Runtime"
 PROVIDER = "CPUExecutionProvider"
+GPUS = (
+    "CUDAExecutionProvider",
+    "ROCMExecutionProvider",
+    "MIGraphXExecutionProvider",
+    "DmlExecutionProvider",
+    "WebGpuExecutionProvider",
+)
+"""What ``gpu`` means: the first of them that the installed package has."""
 FLOAT = np.dtype(np.float32)
 TENSOR_TYPES = {FLOAT: "tensor(float)", np.dtype(np.int64): "tensor(int64)"}
 FATAL_ONLY = 4  # what goes wrong is raised as an error of ours, so nothing is logged besides
@@ -54,21 +62,23 @@ class OnnxSession:
         return logits
 
 
-def load(artifact: Artifact, *, threads: int = 1) -> OnnxSession:
-    """Load an ONNX file on the processor with ``threads`` threads.
+def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> OnnxSession:
+    """Load an ONNX file with ``threads`` threads, on the processor or all of it on the device that is named.
 
     Raises:
+        InputError: the installed package has no such provider.
         MissingPackage: onnxruntime is not installed.
         ModelError: the file is missing, changed, damaged, not whole, or has other inputs or outputs than it should.
     """
     RUNTIME.require()
     check.check_threads(threads)
+    provider = _provider(device)
     data = check.verified_bytes(artifact)
     refuse_external_data(artifact, data, READER)
-    session = _open(artifact, data, threads)
+    session = _open(artifact, data, threads, provider)
     entry, answer = _ends(artifact, session)
     batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
-    place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads)
+    place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads, device=device)
     return OnnxSession(artifact, place, batch, session, entry.name, answer.name)
 
 
@@ -77,12 +87,23 @@ RUNTIME = Runtime(
     suffixes=(".onnx",),
     package="onnxruntime",
     install="pip install 'galenic[onnxruntime]'",
-    summary="ONNX Runtime on the processor, float32 and INT8 (QDQ)",
+    summary="ONNX Runtime, float32, float16 and INT8 (QDQ); on the processor, or another provider that its package has",
     load=load,
 )
 
 
-def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
+def _provider(device: str) -> str:
+    """ONNX Runtime's name of a device; InputError where the installed package does not have it."""
+    import onnxruntime
+
+    available = onnxruntime.get_available_providers()
+    gpus = [one for one in GPUS if one in available]
+    named = {check.CPU: PROVIDER} | dict(zip((check.GPU,), gpus, strict=False))
+    check.check_device(device, READER, (*named, *available))
+    return named.get(device, device)
+
+
+def _open(artifact: Artifact, data: bytes, threads: int, provider: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -95,16 +116,18 @@ def _open(artifact: Artifact, data: bytes, threads: int) -> Any:
     if artifact.quant is not None and artifact.quant.stays_float:
         # Else ONNX Runtime quantizes, on its own, a float layer's weights where Q and DQ stand around it.
         options.add_session_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")
+    if provider != PROVIDER:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=[PROVIDER])
+        session = onnxruntime.InferenceSession(data, options, providers=[provider])
     except Exception as error:  # its errors share no base class but Exception
         raise check.damaged(artifact, READER, error) from error
     session.disable_fallback()
-    if session.get_providers() != [PROVIDER]:
+    if session.get_providers()[0] != provider:
         raise ModelError(
             given=f"ONNX Runtime runs {artifact.path} on {', '.join(session.get_providers())}",
-            expected=f"{PROVIDER}, which was asked for",
-            todo="install the plain onnxruntime package again",
+            expected=f"{provider}, which was asked for",
+            todo="install the onnxruntime package for that device again",
         )
     return session
 

@@ -1,4 +1,4 @@
-"""OpenVINO on the processor, reading ONNX: threads and float32 as asked for, no telemetry, and nothing read but the one file."""
+"""OpenVINO, reading ONNX: device, threads and float32 as asked for, no telemetry, and nothing read but the one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from galenic.runtimes.runtime import Runtime
 
 NAME = "openvino"
 READER = "OpenVINO"
-DEVICE = "CPU"
+DEVICES = {check.CPU: "CPU", check.GPU: "GPU"}
 FLOAT = np.dtype(np.float32)
 TENSOR_TYPES = {FLOAT: "f32", np.dtype(np.int64): "i64"}
 TELEMETRY = "openvino_telemetry"
@@ -60,19 +60,23 @@ class OpenvinoSession:
         return logits
 
 
-def load(artifact: Artifact, *, threads: int = 1) -> OpenvinoSession:
-    """Load an ONNX file on the processor with ``threads`` threads.
+def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> OpenvinoSession:
+    """Load an ONNX file with ``threads`` threads, on the processor or on the device that is named.
 
     Raises:
+        InputError: OpenVINO has no such device here.
         MissingPackage: openvino is not installed.
         ModelError: the file is missing, changed, damaged, not whole, or has other inputs or outputs than it should.
     """
     RUNTIME.require()
     check.check_threads(threads)
+    unit = DEVICES.get(device, device)
     data = check.verified_bytes(artifact)
     refuse_external_data(artifact, data, READER)
     openvino = import_openvino()
     core = openvino.Core()
+    found = core.available_devices
+    check.check_device(device, READER, (*(name for name, known in DEVICES.items() if known in found), *found))
     try:
         model = core.read_model(data)
     except Exception as error:  # its errors share no base class but Exception
@@ -82,7 +86,7 @@ def load(artifact: Artifact, *, threads: int = 1) -> OpenvinoSession:
     try:
         # A graph for any number of rows takes several times as long as one for a fixed number.
         model.reshape([batch, *artifact.preprocessing.input_shape])
-        compiled = core.compile_model(model, DEVICE, _options(threads, wanted))
+        compiled = core.compile_model(model, unit, _options(threads, wanted, unit))
     except Exception as error:
         raise check.damaged(artifact, READER, error) from error
     if compiled.get_property(PRECISION).to_string() != wanted:
@@ -91,7 +95,7 @@ def load(artifact: Artifact, *, threads: int = 1) -> OpenvinoSession:
             expected=f"{wanted}, which was asked for",
             todo="choose another runtime on this processor",
         )
-    place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads)
+    place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads, device=device)
     return OpenvinoSession(artifact, place, batch, compiled.create_infer_request(), Lock())
 
 
@@ -112,19 +116,20 @@ RUNTIME = Runtime(
     suffixes=(".onnx",),
     package="openvino",
     install="pip install 'galenic[openvino]'",
-    summary="OpenVINO on the processor, reading ONNX, float32, bfloat16, float16 files and INT8 (QDQ)",
+    summary="OpenVINO, reading ONNX; on the processor or another device here; float32, bfloat16, float16 and INT8 (QDQ)",
     load=load,
     importing=import_openvino,
 )
 
 
-def _options(threads: int, arithmetic: str) -> dict[str, Any]:
-    return {
-        "PERFORMANCE_HINT": "LATENCY",
+def _options(threads: int, arithmetic: str, unit: str) -> dict[str, Any]:
+    # Left to itself a processor computes in bfloat16 where it has it, and a GPU in float16.
+    common = {"PERFORMANCE_HINT": "LATENCY", PRECISION: arithmetic}
+    if unit != DEVICES[check.CPU]:
+        return common
+    return common | {
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": threads,
-        # Left to itself it computes in bfloat16 where the processor has it.
-        PRECISION: arithmetic,
         # Left to itself it quantizes the inputs of dense layers whose weights are stored as integers.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
     }

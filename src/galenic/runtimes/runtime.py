@@ -21,8 +21,9 @@ class Runtime:
         package: what Python imports; the runtime is available where it is installed.
         install: the one command that installs it.
         summary: one line for people.
-        load: ``load(artifact, *, threads) -> Session``.
+        load: ``load(artifact, *, threads, device) -> Session``; the device is ``cpu``, ``gpu``, or the runtime's own name of one.
         importing: imports the package, where a plain import is not what is wanted.
+        caveat: what its answers here are not, where it is not what the device runs; its Sessions' places say it too.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Runtime:
     summary: str
     load: Callable[..., Session]
     importing: Callable[[], object] | None = None
+    caveat: str = ""
 
     @property
     def available(self) -> bool:
