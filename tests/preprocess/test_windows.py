@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galenic.preprocess.windows import cut_windows, window_starts
+from galenic.preprocess.windows import cut_windows, window_starts, windows_at
 from galenic.record.errors import DataError
 
 
@@ -28,3 +28,12 @@ def test_channels_stay_last_and_the_signal_unchanged():
 def test_what_cannot_be_cut_is_refused(shape, length, hop):
     with pytest.raises(DataError):
         cut_windows(np.zeros(shape), length, hop)
+
+
+def test_windows_from_any_start():
+    signal = np.arange(7)[:, None]
+    assert windows_at(signal, np.array([4, 0]), 3)[..., 0].tolist() == [[4, 5, 6], [0, 1, 2]]
+    assert windows_at(signal, np.array([], dtype=np.int64), 3).shape == (0, 3, 1)
+    for starts in ([-1], [0, 5]):
+        with pytest.raises(DataError, match="inside of the signal"):
+            windows_at(signal, np.array(starts), 3)

@@ -83,7 +83,7 @@ def test_missing_or_empty_folders(classes, tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         load_task(f"folder:{tmp_path / 'nothing'}")
     (classes / "unsure").mkdir()
-    with pytest.raises(DataError, match="unsure: no PNG or JPEG files"):
+    with pytest.raises(DataError, match="unsure: no PNG, JPEG or DICOM files"):
         load_task(f"folder:{classes}")
     with pytest.raises(DataError, match="fewer than two classes"):
         load_task(f"folder:{classes / 'benign'}")

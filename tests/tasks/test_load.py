@@ -18,7 +18,9 @@ def test_the_sources():
         "medmnist:FLAG[@SIZE]",
         "npz:PATH",
         "folder:PATH",
+        "dicom:PATH",
         "signals:PATH",
+        "wfdb:PATH",
         "text:PATH",
     ]
 
@@ -55,7 +57,7 @@ def test_misspelt(source, options, part):
 def test_importing_tasks_brings_no_heavy_library():
     code = (
         "import sys, galenic.tasks, galenic.preprocess.transform;"
-        "print([m for m in ('torch', 'sklearn', 'scipy', 'pooch', 'pandas') if m in sys.modules])"
+        "print([m for m in ('torch', 'sklearn', 'scipy', 'pooch', 'pandas', 'pydicom', 'wfdb') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

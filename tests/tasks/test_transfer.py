@@ -161,7 +161,7 @@ def test_bad_sources_are_named(square, loaded, tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         loaded(source=f"folder:{tmp_path / 'nothing'}")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no PNG or JPEG files"):
+    with pytest.raises(DataError, match="no PNG, JPEG or DICOM files"):
         loaded(source=f"folder:{tmp_path / 'empty'}")
     (tmp_path / "empty" / "a.png").write_bytes(b"GIF89a")
     with pytest.raises(DataError, match=r"a\.png: 6 bytes that are no whole image"):

@@ -14,14 +14,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from galenic.record.errors import DataError
-from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
+from galenic.record.preprocessing import Modality, Picture, Preprocessing, WordPieces
 
 _CHUNK_VALUES = 1 << 22  # bounds the float64 copy to 32 MB
 _CONSTANT = 1e-9  # a deviation below this share of the mean is rounding, not signal
 
 
 def fit_preprocessing(
-    modality: Modality, raw_train: np.ndarray, scale: float, text: WordPieces | None = None
+    modality: Modality,
+    raw_train: np.ndarray,
+    scale: float,
+    text: WordPieces | None = None,
+    picture: Picture | None = None,
 ) -> Preprocessing:
     """The preprocessing whose mean and std are those of ``raw_train`` (n, *raw_shape), channel last; text has none."""
     if len(raw_train) == 0:
@@ -39,6 +43,7 @@ def fit_preprocessing(
         scale=scale,
         mean=tuple(_six_digits(value) for value in mean),
         std=tuple(_six_digits(value) for value in std),
+        picture=picture,
     )
 
 

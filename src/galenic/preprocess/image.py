@@ -1,4 +1,5 @@
-"""Image files to arrays: decode PNG and JPEG with Pillow, to grey or RGB, then resize to a square.
+"""Image files to arrays: decode PNG, JPEG and DICOM to grey or RGB, then resize to a square. Pillow reads PNG and JPEG, and
+DICOM goes through ``dicom.py``.
 
 ``cropped`` keeps the aspect by cutting the middle of the longer side (MedMNIST's rule); without it the image is
 squeezed.
@@ -7,20 +8,19 @@ squeezed.
 from __future__ import annotations
 
 import warnings
-from enum import StrEnum
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from galenic.preprocess.dicom import decode_dicom
+from galenic.preprocess.dicom_file import SUFFIXES as DICOM_SUFFIXES
+from galenic.preprocess.dicom_file import is_dicom
 from galenic.record.errors import DataError
+from galenic.record.preprocessing import Resample as Resample
 
-
-class Resample(StrEnum):
-    """How pixels are interpolated."""
-
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", *DICOM_SUFFIXES})
+"""Of the files that are looked for in a folder of pictures. A DICOM file among them is told by its bytes too."""
 
 
 _FILTERS = {Resample.BILINEAR: Image.Resampling.BILINEAR, Resample.BICUBIC: Image.Resampling.BICUBIC}
@@ -28,15 +28,21 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 def decode(data: bytes, name: str, channels: int = 3) -> np.ndarray:
-    """The (height, width, channels) uint8 pixels of a PNG or JPEG, upright by its EXIF tag.
+    """The (height, width, channels) uint8 pixels of a PNG, a JPEG (upright by its EXIF tag) or a DICOM file of one frame.
 
     Args:
         data: the file's bytes.
-        name: the file's name, for the error.
+        name: the file's name, for the error, and for a DICOM file that does not say what it is (.dcm, .dicom).
         channels: 1 (grey) or 3 (RGB).
+
+    Raises:
+        DataError: the bytes are no whole picture, or a DICOM file that ``dicom.py`` refuses.
+        MissingPackage: a DICOM file, and pydicom is not installed.
     """
     if channels not in _MODES:
         raise DataError(f"{channels} channels", "1 (grey) or 3 (RGB)", "set channels to 1 or 3")
+    if is_dicom(data, name):
+        return with_channels(decode_dicom(data, name), channels)
     try:
         with warnings.catch_warnings():
             # Pillow warns of an image large enough to fill the memory; nothing that large is a medical image of ours
@@ -48,10 +54,19 @@ def decode(data: bytes, name: str, channels: int = 3) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
             f"{name}: {len(data)} bytes that are no whole image ({error})",
-            "a PNG or JPEG file",
+            "a PNG, JPEG or DICOM file",
             "replace the file or take it out of the folder",
         ) from error
     return pixels.reshape(pixels.shape[0], pixels.shape[1], channels)
+
+
+def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """(height, width, 1 or 3) uint8 as 1 (the luma of ITU-R 601) or 3 (grey three times) channels."""
+    if image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=2)
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
 def resize(image: np.ndarray, side: int, *, cropped: bool = True, resample: Resample = Resample.BICUBIC) -> np.ndarray:

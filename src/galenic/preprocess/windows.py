@@ -28,4 +28,15 @@ def cut_windows(signal: np.ndarray, length: int, hop: int) -> np.ndarray:
         raise DataError(
             f"a signal of {len(signal)} samples", f"at least one window of {length}", "use a shorter window or skip it"
         )
+    return windows_at(signal, starts, length)
+
+
+def windows_at(signal: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """(time, channel) to (n, length, channel), one window from each start (n,); all of them have to lie inside."""
+    if len(starts) and (starts.min() < 0 or starts.max() + length > len(signal)):
+        raise DataError(
+            f"a window of {length} samples from {starts.min()} or {starts.max()} in a signal of {len(signal)}",
+            "windows inside of the signal",
+            "leave out the windows that stand over its ends",
+        )
     return signal[starts[:, None] + np.arange(length)]

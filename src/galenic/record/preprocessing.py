@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from galenic.record.base import Record
+from galenic.record.errors import DataError
 
 
 class Modality(StrEnum):
@@ -21,6 +23,25 @@ class Modality(StrEnum):
 
 
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+
+
+class Resample(StrEnum):
+    """How pixels are interpolated."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
+class Picture(Record):
+    """How a decoded picture became a raw row of 8-bit pixels (``preprocess/image.py``).
+
+    Attributes:
+        cropped: whether the middle square is cut out first; otherwise the picture is squeezed.
+        resample: how it is resized to the row's side.
+    """
+
+    cropped: bool = True
+    resample: Resample = Resample.BICUBIC
 
 
 class WordPieces(Record):
@@ -58,6 +79,7 @@ class Preprocessing(Record):
         mean: per channel (or per feature), in units of raw * scale; empty for text.
         std: the same, all above zero.
         text: for text alone, what made the ids; where it is None it is not in the JSON form.
+        picture: for images alone, how a picture became a row; None where nobody said, and then it is not in the JSON form.
     """
 
     modality: Modality
@@ -66,6 +88,7 @@ class Preprocessing(Record):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     text: WordPieces | None = None
+    picture: Picture | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Preprocessing:
@@ -81,14 +104,34 @@ class Preprocessing(Record):
             raise ValueError("std has to be above zero in every channel")
         if self.text is not None and self.scale != 1.0:
             raise ValueError("token ids are not scaled")
+        if self.picture is not None and self.modality is not Modality.IMAGE:
+            raise ValueError(f"{self.modality} rows are not made of pictures")
         return self
 
     @model_serializer(mode="wrap")
-    def _without_empty_text(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_none(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = whole(self)
-        if self.text is None:
-            values.pop("text", None)
+        for name in ("text", "picture"):
+            if values.get(name) is None:
+                values.pop(name, None)
         return values
+
+    def of_pictures(self) -> Picture:
+        """How a picture of any size becomes a row: as recorded, else the middle square by bicubic interpolation.
+
+        Raises:
+            DataError: rows are not square 8-bit pictures, grey or RGB.
+        """
+        height, width, channels = self.raw_shape if self.modality is Modality.IMAGE else (0, 0, 0)
+        eight_bits = math.isclose(self.scale, 1 / 255, rel_tol=1e-6)
+        if height != width or channels not in (1, 3) or not eight_bits:
+            found = f"{self.modality.value} rows of shape {self.raw_shape}"
+            raise DataError(
+                given=found if eight_bits else f"{found}, multiplied by {self.scale:g}",
+                expected="square grey or RGB pictures of 8 bits: (side, side, 1 or 3), multiplied by 1/255",
+                todo="use a task of such pictures, as folder:PATH makes them; signals, tables and texts have no picture",
+            )
+        return self.picture or Picture()
 
     @property
     def input_shape(self) -> tuple[int, ...]:

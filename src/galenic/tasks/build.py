@@ -33,7 +33,7 @@ def build_task(raw: RawTask, source: str, rule: OverlapRule, options: SourceOpti
         classes=raw.classes,
         positive=raw.positive,
         splits={name: splits[name] for name in SplitName},
-        preprocessing=fit_preprocessing(raw.modality, train.inputs, raw.scale, raw.text),
+        preprocessing=fit_preprocessing(raw.modality, train.inputs, raw.scale, raw.text, raw.picture),
         source=source,
         synthetic=raw.synthetic,
         overlap=overlap,

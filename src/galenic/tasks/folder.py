@@ -1,4 +1,4 @@
-"""``folder:PATH``: PNG and JPEG files in one folder per class.
+"""``folder:PATH``: PNG, JPEG and DICOM (.dcm, .dicom) files in one folder per class.
 
     PATH/CLASS/*.png                         split here: seeded, stratified, identical images on one side
     PATH/{train,val,test}/CLASS/*.png        split as it is ("validation" is read too)
@@ -14,16 +14,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from galenic.preprocess.image import Resample, decode, resize
+from galenic.preprocess.image import SUFFIXES, Resample, decode, resize
 from galenic.record.errors import DataError, InputError
-from galenic.record.preprocessing import Modality
+from galenic.record.preprocessing import Modality, Picture
 from galenic.record.task import Split, SplitName, TaskKind
 from galenic.tasks.labels import default_positive, positive_indices
 from galenic.tasks.overlap import row_keys
 from galenic.tasks.source import Classes, Names, RawTask, Source, SourceOptions
 from galenic.tasks.split import three_ways
 
-SUFFIXES = {".png", ".jpg", ".jpeg"}
 _SPLIT_FOLDERS = {
     SplitName.TRAIN: ("train",),
     SplitName.VALIDATION: ("val", "validation", "valid"),
@@ -72,6 +71,7 @@ def load_folder(argument: str, options: FolderOptions) -> RawTask:
         splits=splits,
         modality=Modality.IMAGE,
         scale=1 / 255,
+        picture=Picture(cropped=options.crop, resample=options.resample),
     )
 
 
@@ -114,7 +114,9 @@ def _read(root: Path, folder: Path, options: FolderOptions) -> tuple[Split, tupl
 def _image_files(folder: Path) -> Sequence[Path]:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
     if not files:
-        raise DataError(f"{folder}: no PNG or JPEG files", "at least one image of each class", "add images or drop it")
+        raise DataError(
+            f"{folder}: no PNG, JPEG or DICOM files", "at least one image of each class", "add images or drop it"
+        )
     return files
 
 
@@ -130,4 +132,4 @@ def _same_classes(root: Path, classes: dict[SplitName, tuple[str, ...]]) -> tupl
     return classes[SplitName.TRAIN]
 
 
-FOLDER = Source("folder", "PATH", "PNG or JPEG files in one folder per class", FolderOptions, load_folder)
+FOLDER = Source("folder", "PATH", "PNG, JPEG or DICOM files in one folder per class", FolderOptions, load_folder)

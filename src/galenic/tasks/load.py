@@ -8,6 +8,7 @@ from galenic.record.errors import InputError
 from galenic.record.task import Task
 from galenic.tasks.build import build_task
 from galenic.tasks.cifar10 import CIFAR10
+from galenic.tasks.dicom import DICOM
 from galenic.tasks.folder import FOLDER
 from galenic.tasks.lesions import LESIONS
 from galenic.tasks.medmnist import MEDMNIST
@@ -20,6 +21,7 @@ from galenic.tasks.sklearn_tables import DIGITS, WISCONSIN
 from galenic.tasks.source import Source, unknown_name
 from galenic.tasks.text import TEXT
 from galenic.tasks.transfer import with_transfer
+from galenic.tasks.wfdb import WFDB
 
 SOURCES: tuple[Source, ...] = (
     LESIONS,
@@ -31,7 +33,9 @@ SOURCES: tuple[Source, ...] = (
     MEDMNIST,
     NPZ,
     FOLDER,
+    DICOM,
     SIGNALS,
+    WFDB,
     TEXT,
 )
 

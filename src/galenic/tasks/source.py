@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from galenic.record.base import Record
 from galenic.record.errors import InputError
-from galenic.record.preprocessing import Modality, WordPieces
+from galenic.record.preprocessing import Modality, Picture, WordPieces
 from galenic.record.task import Split, SplitName, TaskKind
 
 UNSUPPORTED_KINDS = ("segmentation", "regression")
@@ -51,6 +51,7 @@ class RawTask:
         synthetic: True where no patient stands behind a row.
         cluster_name: what ``clusters`` are (lesion, subject ...).
         text: for text alone, what made the token ids.
+        picture: how the source made rows of picture files; None where it found rows, and nobody says how they were made.
     """
 
     name: str
@@ -64,6 +65,7 @@ class RawTask:
     synthetic: bool = False
     cluster_name: str = "cluster"
     text: WordPieces | None = None
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True)

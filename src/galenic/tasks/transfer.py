@@ -1,7 +1,7 @@
 """Transfer rows: rows without labels that a student learns from a teacher's answers alone.
 
     npz:PATH        one array, images (n, height, width[, channel]) or inputs (n, *raw_shape), and ids (n,) where it is there
-    folder:PATH     PNG and JPEG files of any size, in folders of any depth (their names say nothing)
+    folder:PATH     PNG, JPEG and DICOM files of any size, in folders of any depth (their names say nothing)
 
 They become rows of a task that is there already: its shape, its number type. 8-bit images of another size are resized as
 ``folder:PATH`` does. Labels are -1, ids begin with ``transfer/``. A row that stands in validation or test too is no transfer row:
@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from galenic.preprocess.image import Resample, decode, resize
+from galenic.preprocess.image import SUFFIXES, Resample, decode, resize
 from galenic.preprocess.transform import check_raw
 from galenic.record.errors import DataError, InputError
 from galenic.record.preprocessing import Modality
 from galenic.record.task import Split, SplitName, Task, TaskKind
 from galenic.tasks.checks import Npz, check_rows
-from galenic.tasks.folder import SUFFIXES, FolderOptions
+from galenic.tasks.dicom import DicomOptions
+from galenic.tasks.folder import FolderOptions
 from galenic.tasks.npz import read_images
 from galenic.tasks.overlap import OverlapRule, row_keys
 from galenic.tasks.source import SourceOptions
@@ -45,7 +46,7 @@ def with_transfer(task: Task, source: str, rule: OverlapRule, options: SourceOpt
     if form not in _READERS or not argument:
         raise InputError(
             f"transfer = {source!r}",
-            "npz:PATH (one array, images or inputs) or folder:PATH (PNG or JPEG files of any size)",
+            "npz:PATH (one array, images or inputs) or folder:PATH (PNG, JPEG or DICOM files of any size)",
             "write where the rows without labels are",
         )
     path = Path(argument).expanduser()
@@ -89,7 +90,7 @@ def _from_folder(path: Path, task: Task, options: SourceOptions) -> Rows:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else []
     if not files:
         raise DataError(
-            f"{path}: {'no PNG or JPEG files' if path.is_dir() else 'no such folder'}",
+            f"{path}: {'no PNG, JPEG or DICOM files' if path.is_dir() else 'no such folder'}",
             "a folder of images without labels",
             "correct the path, or add images",
         )
@@ -111,7 +112,9 @@ def _resized(path: Path, task: Task, images: Iterable[np.ndarray], options: Sour
             "resize them first and save them as npz",
         )
     crop, resample = (
-        (options.crop, options.resample) if isinstance(options, FolderOptions) else (True, Resample.BICUBIC)
+        (options.crop, options.resample)
+        if isinstance(options, FolderOptions | DicomOptions)
+        else (True, Resample.BICUBIC)
     )
     made: list[np.ndarray] = []
     for row, image in enumerate(images):
