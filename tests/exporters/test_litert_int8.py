@@ -250,7 +250,7 @@ from galenic.exporters.litert import EXPORTER
 from galenic.record.preprocessing import Preprocessing
 model = torch.load(sys.argv[1], weights_only=False)
 preprocessing = Preprocessing(modality="table", raw_shape=(2,), scale=1.0, mean=(0.0,) * 2, std=(1.0,) * 2)
-made = EXPORTER.export(model, Path(sys.argv[2]), preprocessing=preprocessing, classes=("a", "b", "c"))
+made = EXPORTER.export(model, Path(sys.argv[2]), preprocessing=preprocessing, classes=("class 0", "class 1", "class 2"))
 print(made.sha256)
 """
 

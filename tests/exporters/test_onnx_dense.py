@@ -61,11 +61,22 @@ def test_dynamic_layers_are_integer_and_rows_do_not_depend_on_each_other(wrap, e
     assert (artifact.integer_ops.integer, artifact.integer_ops.floating, artifact.integer_ops.expected) == (3, 0, 3)
 
 
-def test_groups_that_the_operation_cannot_hold_are_refused(wrap, ends, tmp_path) -> None:
+def test_what_the_operation_cannot_hold_is_refused_where_activations_are_rounded_and_else_stored(
+    wrap, ends, rows, tmp_path
+) -> None:
     model = wrap(nn.Sequential(nn.Linear(24, 3)), (24,), 3)
-    made = quantize_dense(model, QuantRule(arithmetic=Arithmetic.WEIGHTS, weight_bits=4, group_size=12))
-    with pytest.raises(ModelError, match="in groups of 12"):
-        EXPORTER.export(made, tmp_path / "model.onnx", **ends(model))
+    made = {
+        arithmetic: quantize_dense(model, QuantRule(arithmetic=arithmetic, weight_bits=4, group_size=12))
+        for arithmetic in (Arithmetic.WEIGHTS, Arithmetic.DYNAMIC)
+    }
+    with pytest.raises(ModelError, match="0, Gemm with dynamic 4-bit weights in groups of 12"):
+        EXPORTER.export(made[Arithmetic.DYNAMIC], tmp_path / "model.onnx", **ends(model))
+    artifact = EXPORTER.export(made[Arithmetic.WEIGHTS], tmp_path / "model.onnx", **ends(model))
+    assert [node.op_type for node in onnx.load(artifact.path).graph.node] == ["Cast", "Mul", "Reshape", "Gemm"]
+    inputs = rows(5, (24,))
+    with torch.no_grad():
+        expected = made[Arithmetic.WEIGHTS].module(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(open_session(artifact).run(inputs), expected, atol=1e-5)
 
 
 def test_float16_halves_the_file_and_keeps_float_ends(wrap, ends, rows, tmp_path) -> None:

@@ -129,7 +129,7 @@ def test_bits_that_the_runtime_cannot_compute_are_refused_before_any_work():
         EXPORTER.check_rule(QuantRule(group_size=32))
 
 
-def test_four_bit_weights_lie_on_their_grid_in_int8(known, wrap, integers, ends, rows, tmp_path):
+def test_a_few_four_bit_weights_lie_on_their_grid_in_int8(known, wrap, integers, ends, rows, tmp_path):
     model = integers(wrap(known, (2,), 3), rows(64, (2,)), QuantRule(weight_bits=4))
     artifact = EXPORTER.export(model, tmp_path / "model.onnx", **ends(model))
     stored = {t.name: numpy_helper.to_array(t) for t in onnx.load(artifact.path).graph.initializer}

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from galenic.exporters.onnx_graph import serialized, to_graph
+from galenic.exporters.onnx_graph import labelled, serialized, to_graph
 from galenic.exporters.openvino import EXPORTER
 from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
 from galenic.runtimes.load import open_session
@@ -31,7 +31,7 @@ def test_a_text_net_is_answered_too(wrap, tmp_path):
 def test_the_file_is_the_onnx_file_that_galenic_makes_and_its_card_names_openvino(known, wrap, ends, tmp_path):
     model = wrap(known, (2,), 3)
     artifact = EXPORTER.export(model, tmp_path / "model.onnx", **ends(model))
-    assert artifact.path.read_bytes() == serialized(to_graph(model))
+    assert artifact.path.read_bytes() == labelled(serialized(to_graph(model)), **ends(model))
     # 2 * 2 + 2 * 3 products; and 2 + 3 biases besides
     assert (artifact.runtime, artifact.precision, artifact.macs, artifact.parameters) == ("openvino", "float32", 10, 15)
     assert (artifact.lineage, artifact.classes) == (("made here",), ("class 0", "class 1", "class 2"))

@@ -9,7 +9,7 @@ from functools import partial
 
 from galenic.exporters.ends import Lowered
 from galenic.exporters.executorch_int8 import check_rule, lower_int8
-from galenic.exporters.executorch_program import to_program
+from galenic.exporters.executorch_program import labelled, to_program
 from galenic.exporters.exporter import Exporter
 from galenic.zoo.model import Model
 
@@ -24,7 +24,7 @@ def lower(model: Model) -> Lowered:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".pte",
-    version=3,
+    version=4,
     summary="one ExecuTorch file for XNNPACK, float32 or INT8 (int8 activations and weights), one row at a time",
     lower=lower,
     check_rule=partial(check_rule, RUNTIME),
@@ -32,4 +32,5 @@ EXPORTER = Exporter(
     needs=("executorch", "torchao"),
     install="pip install 'galenic[executorch]'",
     text=False,
+    label=labelled,
 )

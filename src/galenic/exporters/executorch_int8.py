@@ -59,10 +59,15 @@ def lower_int8(model: Model) -> Lowered:
 
 def check_rule(runtime: str, rule: QuantRule) -> None:
     """ModelError where XNNPACK cannot compute such a quantization on integers."""
+    if rule.arithmetic is not Arithmetic.STATIC:
+        raise ModelError(
+            given=f"{rule.arithmetic.value} for {runtime}, with {rule.weight_bits}-bit weights",
+            expected="static integers, with activations of known ranges: nothing else of fewer bits is lowered to XNNPACK yet",
+            todo="choose static_int8 or static_w4a8; or onnxruntime, openvino or litert for float16 and integer weights alone",
+        )
     weight_bits = {rule.weight_bits, *(one.weight_bits or FLOAT_BITS for one in rule.layers)} - {FLOAT_BITS}
     activation_bits = {rule.activation_bits, *(one.activation_bits or FLOAT_BITS for one in rule.layers)} - {FLOAT_BITS}
-    static = rule.arithmetic is Arithmetic.STATIC and not rule.group_size
-    if not static or max(weight_bits, default=0) > 8 or activation_bits != {8}:
+    if rule.group_size or max(weight_bits, default=0) > 8 or activation_bits != {8}:
         raise ModelError(
             given=f"{rule.weight_bits}-bit weights with {rule.activation_bits}-bit activations for {runtime}",
             expected="weights of up to 8 bits with one scale per channel or tensor, and 8-bit activations of known ranges",

@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from galenic.record.card import NAME, Card, card_json
 from galenic.record.errors import ModelError
+from galenic.record.preprocessing import Preprocessing
 from galenic.zoo.model import Model, example_inputs
 
 WEIGHTED_OPS = ("aten.convolution.", "aten.linear.", "aten.addmm.", "aten.mm.")
@@ -53,6 +55,21 @@ def to_program(model: Model, graph: torch.fx.GraphModule | None = None) -> bytes
             "a module that torch.export traces, of operations of the core ATen set",
             "take Python branches on values out of its forward, or choose another runtime",
         ) from error
+
+
+def labelled(data: bytes, preprocessing: Preprocessing, classes: tuple[str, ...]) -> bytes:
+    """The bytes of a program with a card as one more of its named blobs, which its method does not read."""
+    with quiet():
+        from executorch.exir._serialize._named_data_store import NamedDataStoreOutput
+        from executorch.exir._serialize._program import deserialize_pte_binary, serialize_pte_binary
+        from executorch.exir._serialize.data_serializer import DataEntry
+
+        file = deserialize_pte_binary(data)
+        blobs = file.named_data or NamedDataStoreOutput(buffers=[], pte_data={}, external_data={})
+        blobs.pte_data[NAME] = DataEntry(buffer_index=len(blobs.buffers), alignment=1, tensor_layout=None)
+        blobs.buffers.append(card_json(Card(preprocessing=preprocessing, classes=classes)))
+        file.named_data = blobs
+        return bytes(serialize_pte_binary(file, extract_delegate_segments=True))
 
 
 def _exported(model: Model) -> torch.export.ExportedProgram:

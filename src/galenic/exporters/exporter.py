@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Exporter:
         needs: what Python imports for it beside ``galenic[forge]``.
         install: the one command that installs that.
         text: whether it takes nets that read token ids.
+        label: the file's bytes with the preprocessing and the class names inside, where its format has a place for them.
+        float_runtime: the runtime whose files stand for this one's where a net is not quantized, as this one has no floats.
     """
 
     runtime: str
@@ -43,6 +45,8 @@ class Exporter:
     needs: tuple[str, ...] = ()
     install: str = ""
     text: bool = True
+    label: Callable[[bytes, Preprocessing, tuple[str, ...]], bytes] | None = None
+    float_runtime: str = ""
 
     def export(self, model: Model, path: Path, *, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Artifact:
         """Write ``model`` to ``path`` as one file: whole, or not at all.
@@ -69,6 +73,8 @@ class Exporter:
             self.check_rule(model.quant.rule)
         self.require()
         lowered = self.lower(resting(model))
+        if self.label is not None:
+            lowered = replace(lowered, data=self.label(lowered.data, preprocessing, classes))
         return write_file(model, path, lowered, runtime=self.runtime, preprocessing=preprocessing, classes=classes)
 
     def require(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from galenic.exporters.litert_file import OUTPUT, WEIGHT_POSITION, Operation, is_constant, operations
+from galenic.exporters.litert_file import GROUPED, OUTPUT, WEIGHT_POSITION, Operation, is_constant, operations
 from galenic.exporters.litert_grids import Grids
 from galenic.exporters.litert_recipe import channel_axis
 from galenic.exporters.matching import refuse_unmatched, weights
@@ -60,9 +60,12 @@ def check_weights_held(file: Any, parts: Sequence[Operation], graph: fx.GraphMod
         if operation.layer not in points:
             continue
         seen.add(operation.layer)
-        weight = tensors[operation.constants[WEIGHT_POSITION].name.decode()]
+        name, point = operation.constants[WEIGHT_POSITION].name.decode(), points[operation.layer]
+        weight = tensors[f"{name}{GROUPED}" if point.group_size else name]
         rows = _rows(graph, nodes[operation.layer])
-        if not _is_held(file, weight, channel_axis(operation), rows, points[operation.layer]):
+        if point.group_size:
+            rows = rows.reshape(-1, point.group_size)
+        if not _is_held(file, weight, 0 if point.group_size else channel_axis(operation), rows, point):
             raise ModelError(
                 given=f"weights of {operation.layer} in the LiteRT file that are other numbers than the model's",
                 expected="weights on the grids of their points",

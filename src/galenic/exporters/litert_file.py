@@ -17,6 +17,8 @@ import flatbuffers
 import numpy as np
 from torch import nn
 
+from galenic.record.card import NAME, Card, card_json
+from galenic.record.preprocessing import Preprocessing
 from galenic.zoo.graph import unique
 
 INPUT, OUTPUT = "input", "logits"
@@ -26,6 +28,7 @@ ALIGNMENT = 16  # of weights, in bytes: the schema's force_align, which Python's
 WEIGHTED_OPS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
 WEIGHT_POSITION, BIAS_POSITION = 1, 2
 FLOAT32 = 0  # TensorType of the schema
+GROUPED = ":q"  # behind the name of a weight that is made of groups: its integers
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
@@ -98,6 +101,22 @@ def packed(model: Any) -> bytes:
     places = {number: place for place, number in enumerate(kept, 1)}
     for tensor in tensors:
         tensor.buffer = places.get(tensor.buffer, 0)
+    return _laid_out(model)
+
+
+def labelled(data: bytes, preprocessing: Preprocessing, classes: tuple[str, ...]) -> bytes:
+    """The bytes of a packed file with a card in its metadata, behind the weights."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model, entry = unpacked(data), schema.MetadataT()
+    entry.name, entry.buffer = NAME.encode(), len(model.buffers)
+    model.buffers.append(schema.BufferT())
+    model.buffers[-1].data = np.frombuffer(card_json(Card(preprocessing=preprocessing, classes=classes)), np.uint8)
+    model.metadata = [entry]
+    return _laid_out(model)
+
+
+def _laid_out(model: Any) -> bytes:
     builder = _Aligned(1024)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())

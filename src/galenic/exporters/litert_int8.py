@@ -1,7 +1,8 @@
 """A quantized model as a .tflite file, on the model's own points.
 
     STATIC              integers from the input's grid to the logits', float32 at both ends; int4 weights where LiteRT has kernels
-    DYNAMIC, WEIGHTS    integer weights, float32 activations: LiteRT rounds them in each call, or makes floats of the weights
+    DYNAMIC             integer weights, float32 activations, which LiteRT rounds in each call; int4 weights of dense layers
+    WEIGHTS             integer weights, from which LiteRT makes float32; int4 weights of every layer, in groups too
     FLOAT16             float16 weights, from which LiteRT makes float32
 The points in use are those of the file, so that the simulation on them computes what the file does, with two exceptions that
 are half a step at most: a value in the middle of two integers may round either way; and LiteRT's fixed-point arithmetic, which
@@ -23,6 +24,7 @@ from galenic.exporters.litert_graph import to_flatbuffer, with_biases
 from galenic.exporters.litert_grids import Net, find_grids
 from galenic.exporters.litert_recipe import FEW_BITS, quantized
 from galenic.exporters.litert_values import litert_values
+from galenic.exporters.litert_weights import hold_groups, pack_few_bits
 from galenic.exporters.matching import in_use, probe_rows, weights
 from galenic.record.artifact import IntegerOps
 from galenic.record.quant import Arithmetic, QuantSpec, TensorRole
@@ -63,8 +65,12 @@ def _lower_weights(model: Model) -> Lowered:
     """Integer weights alone."""
     spec, graph = _spec(model), traced(model)
     data = to_flatbuffer(with_biases(model, graph))
-    parts = operations(unpacked(data))
-    return _finished(unpacked(quantized(data, spec, parts)), parts, graph, in_use(spec, ()))
+    parts, points = operations(unpacked(data)), weights(spec.points)
+    file = unpacked(quantized(data, spec, parts))
+    if spec.rule.arithmetic is Arithmetic.WEIGHTS:
+        pack_few_bits(file, parts, points)
+        hold_groups(file, parts, graph, points)
+    return _finished(file, parts, graph, in_use(spec, ()))
 
 
 def _lower_half(model: Model) -> Lowered:

@@ -1,8 +1,9 @@
 """A float .tflite file as an integer one, by ai-edge-quantizer on our numbers: a range for every tensor, bits for every layer.
 
 activations    int8 with integer - 128 of ours; the range [(0 - zero_point) scale, (255 - zero_point) scale] gives our scale
-weights        int8, or int4 where the grid has up to 4 bits and LiteRT has a kernel: dense layers and convolutions, but for
-               depthwise and transposed ones; the range [-q scale, q scale] gives our scale again, one per output channel
+weights        int8, or int4 where the grid has up to 4 bits and the quantizer and LiteRT have a form of it: dense layers and
+               convolutions, but for depthwise and transposed ones; the range [-q scale, q scale] gives our scale again, one per
+               output channel. Weights in groups are left float: ``litert_weights`` stores them
 biases         int32 at scale(input) scale(weight), as our points have them
 """
 
@@ -51,6 +52,8 @@ def quantized(
         if spec.rule.arithmetic is Arithmetic.STATIC:
             _make_static(quantizer, floats)
         _arrange_layers(quantizer, spec, file)
+        if not quantizer.get_quantization_recipe():
+            return data  # every weight is in groups
         ranges = _weight_ranges(spec, file) | _activation_ranges(grids or {}, data)
         made = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(made.quantized_model)
@@ -86,6 +89,8 @@ def _arrange_layers(quantizer: Any, spec: QuantSpec, file: Sequence[Operation]) 
         scope = _scope(operation.output)
         kind = TFLOperationName(QUANTIZER_KINDS.get(operation.kind, operation.kind))
         point = points.get(operation.layer)
+        if point is not None and point.group_size:
+            continue
         if point is None:
             if spec.rule.bits_of(operation.layer)[0] == HALF_BITS:
                 quantizer.add_weight_only_config(scope, kind, HALF_BITS, algorithm_key=HALF)
@@ -105,7 +110,7 @@ def _scope(output: str) -> str:
 def _weight_ranges(spec: QuantSpec, file: Sequence[Operation]) -> dict[str, dict[str, np.ndarray]]:
     points, found = weights(spec.points), {}
     for operation in file:
-        if operation.layer in points:
+        if operation.layer in points and not points[operation.layer].group_size:
             point, weight = points[operation.layer], operation.constants[WEIGHT_POSITION]
             axis = channel_axis(operation)
             shape = [size if place == axis else 1 for place, size in enumerate(weight.shape)]

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from galenic.exporters import executorch, litert, onnxruntime, openvino
+from galenic.exporters import (
+    c,
+    coreml,
+    executorch,
+    litert,
+    onnxruntime,
+    onnxruntime_mobile,
+    openvino,
+    tensorrt,
+    tflite_micro,
+    torch_mobile,
+)
 from galenic.exporters.exporter import Exporter
 from galenic.record.errors import RecipeError
 
-EXPORTERS: tuple[Exporter, ...] = (onnxruntime.EXPORTER, openvino.EXPORTER, litert.EXPORTER, executorch.EXPORTER)
+EXPORTERS: tuple[Exporter, ...] = (
+    onnxruntime.EXPORTER,
+    openvino.EXPORTER,
+    litert.EXPORTER,
+    executorch.EXPORTER,
+    onnxruntime_mobile.EXPORTER,
+    torch_mobile.EXPORTER,
+    tensorrt.EXPORTER,
+    coreml.EXPORTER,
+    tflite_micro.EXPORTER,
+    c.EXPORTER,
+)
 
 
 def exporter_for(runtime: str) -> Exporter:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,13 @@ def count_integer(graph: ModelProto, quantized: bytes, keep: Sequence[str]) -> I
 
     ``keep`` are the layers that are meant to stay float; all others are expected to be integer.
     """
-    layers = [node.name for node in weighted_nodes(graph.graph)]
     nodes = optimised(quantized, bool(keep)).graph.node
     integer = {FUSED_NAME.sub("", node.name) for node in nodes if node.op_type in INTEGER_OPS}
+    return tally([node.name for node in weighted_nodes(graph.graph)], integer, keep)
+
+
+def tally(layers: Sequence[str], integer: Collection[str], keep: Sequence[str]) -> IntegerOps:
+    """Integer and floating ones of all layers, by name; all but those of ``keep`` are expected to be integer."""
     floating = tuple(layer for layer in layers if layer not in integer)
     return IntegerOps(
         integer=len(layers) - len(floating),

@@ -1,9 +1,10 @@
-"""Dense layers with integer weights and float activations at their ends: ONNX Runtime's MatMulNBits, on the model's own points.
+"""Integer weights and float activations at the ends of layers, on the model's own points: dense ones by ONNX Runtime's MatMulNBits.
 
     weights   (out, in) integers -q .. q, stored unsigned around 2^(bits - 1): two to a byte for 4 bits, group after group
     WEIGHTS   the runtime makes floats of them again as it multiplies
     DYNAMIC   the runtime rounds each group of each row of the activations to 8 bits by its own range, and multiplies integers
-A row's answer does not depend on the rows beside it.
+A row's answer does not depend on the rows beside it. For WEIGHTS, other layers, and groups that the operation cannot hold, are
+stored as ``onnx_weights`` has them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from galenic.exporters.ends import Lowered, check_weights
 from galenic.exporters.matching import weights
+from galenic.exporters.onnx_casts import half_layers, store_halves
 from galenic.exporters.onnx_graph import serialized, strip, weighted_nodes
+from galenic.exporters.onnx_qdq import drop_unused
+from galenic.exporters.onnx_weights import store_weights
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
 from galenic.record.quant import Arithmetic, QuantPoint
@@ -23,15 +27,17 @@ from galenic.zoo.model import Model
 
 DOMAIN, DOMAIN_VERSION = "com.microsoft", 1
 BLOCK = 32  # activations that DYNAMIC rounds together, and weights that are stored together
+LEAST_BLOCK = 16
+DENSE_OPS = frozenset({"Gemm", "MatMul"})
 LEVELS_OF_ARITHMETIC: Mapping[Arithmetic, int] = {Arithmetic.WEIGHTS: 1, Arithmetic.DYNAMIC: 4}
 """The operation's ``accuracy_level``: 1 computes in float32, 4 in int8."""
 
 
 def lower_dense(model: Model, graph: ModelProto) -> Lowered:
-    """A model with integer dense weights as the bytes of an ONNX file.
+    """A model with integer weights as the bytes of an ONNX file.
 
     Raises:
-        ModelError: a layer with a point is no dense layer, its groups do not fit, or the weights are not those of the points.
+        ModelError: a DYNAMIC layer is no dense one, or its groups do not fit; or the weights are not those of the points.
     """
     spec = model.quant
     assert spec is not None
@@ -39,9 +45,18 @@ def lower_dense(model: Model, graph: ModelProto) -> Lowered:
     made = ModelProto()
     made.CopyFrom(graph)
     nodes = {node.name: node for node in weighted_nodes(made.graph)}
+    dynamic = spec.rule.arithmetic is Arithmetic.DYNAMIC
+    others = list[tuple[NodeProto, QuantPoint]]()
     for layer, point in weights(spec.points).items():
-        _replace(made, nodes[layer], point, LEVELS_OF_ARITHMETIC[spec.rule.arithmetic])
-    _drop_unused(made)
+        if _fits(nodes[layer], point):
+            _replace(made, nodes[layer], point, LEVELS_OF_ARITHMETIC[spec.rule.arithmetic])
+        elif dynamic:
+            raise _unfit(nodes[layer], point)
+        else:
+            others.append((nodes[layer], point))
+    store_weights(made, others)
+    store_halves(made, half_layers(spec))
+    drop_unused(made)
     made.opset_import.append(helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
     strip(made)
     return Lowered(
@@ -69,12 +84,6 @@ def _replace(model: ModelProto, node: NodeProto, point: QuantPoint, accuracy_lev
     weight = _outputs_first(node, numpy_helper.to_array(constants[node.input[1]]))
     bits = 4 if point.bits <= 4 else 8
     block = point.group_size or BLOCK
-    if weight.ndim != 2 or block & (block - 1) or block < 16:
-        raise ModelError(
-            given=f"{node.name}, {node.op_type} with {point.bits}-bit weights in groups of {point.group_size}",
-            expected="dense layers with one scale per channel, or in groups of 16, 32, 64, 128 or 256",
-            todo="keep this layer float (keep = [...]) or choose another group_size",
-        )
     blocks = -(-weight.shape[1] // block)
     scales = np.array(point.scale, np.float32).reshape(len(weight) if point.axis is not None else 1, -1)
     columns = np.repeat(scales, weight.shape[1] // scales.shape[1], axis=1)
@@ -101,16 +110,23 @@ def _replace(model: ModelProto, node: NodeProto, point: QuantPoint, accuracy_lev
     node.CopyFrom(made)
 
 
+def _fits(node: NodeProto, point: QuantPoint) -> bool:
+    block = point.group_size or BLOCK
+    return node.op_type in DENSE_OPS and not block & (block - 1) and block >= LEAST_BLOCK
+
+
+def _unfit(node: NodeProto, point: QuantPoint) -> ModelError:
+    return ModelError(
+        given=f"{node.name}, {node.op_type} with dynamic {point.bits}-bit weights in groups of {point.group_size}",
+        expected="dense layers with one scale per channel, or in groups of 16, 32, 64, 128 or 256: ONNX Runtime has no "
+        "other kernel that rounds activations as they come",
+        todo="keep this layer float (keep = [...]) or choose another group_size",
+    )
+
+
 def _outputs_first(node: NodeProto, weight: np.ndarray) -> np.ndarray:
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     return weight if transposed else weight.T
-
-
-def _drop_unused(model: ModelProto) -> None:
-    used = {tensor for node in model.graph.node for tensor in node.input}
-    left = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(left)
 
 
 def _count(model: Model, nodes: Mapping[str, NodeProto]) -> IntegerOps:

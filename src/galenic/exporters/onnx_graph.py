@@ -17,7 +17,9 @@ import onnx
 import torch
 from onnx import GraphProto, ModelProto, NodeProto
 
+from galenic.record.card import Card, card_parts
 from galenic.record.errors import ModelError
+from galenic.record.preprocessing import Preprocessing
 from galenic.zoo.graph import unique
 from galenic.zoo.model import Model, example_inputs
 
@@ -29,13 +31,13 @@ PRODUCER = "galenic"
 MOST_BYTES = 2**31 - 1  # protobuf's limit for one message
 
 
-def to_graph(model: Model) -> ModelProto:
-    """The float graph of a model, checked.
+def to_graph(model: Model, opset: int = OPSET) -> ModelProto:
+    """The float graph of a model, checked, of ONNX's operations of that version.
 
     Raises:
         ModelError: the module cannot be traced, or has another output than its spec says.
     """
-    graph = _traced(model)
+    graph = _traced(model, opset)
     if graph.functions or any(attribute.HasField("g") for node in graph.graph.node for attribute in node.attribute):
         raise _refused(
             model, "its graph has branches or loops", "a plain graph", "take data-dependent control flow out"
@@ -99,6 +101,14 @@ def serialized(model: ModelProto) -> bytes:
     return data
 
 
+def labelled(data: bytes, preprocessing: Preprocessing, classes: tuple[str, ...]) -> bytes:
+    """The bytes of a file with a card in its metadata. Two protobuf messages in a row are one: no field is parsed for it."""
+    card = Card(preprocessing=preprocessing, classes=classes)
+    entries = (onnx.StringStringEntryProto(key=key, value=text) for key, text in sorted(card_parts(card).items()))
+    added: bytes = ModelProto(metadata_props=entries).SerializeToString(deterministic=True)
+    return data + added
+
+
 @contextmanager
 def _no_word_of_torchvision() -> Iterator[None]:
     """Torch's exporter logs each operator of torchvision, which is not installed and not needed, as a warning."""
@@ -111,7 +121,7 @@ def _no_word_of_torchvision() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _traced(model: Model) -> ModelProto:
+def _traced(model: Model, opset: int) -> ModelProto:
     example = example_inputs(model.module, (2, *model.spec.input_shape))
     try:
         with warnings.catch_warnings(), _no_word_of_torchvision():
@@ -122,7 +132,7 @@ def _traced(model: Model) -> ModelProto:
                 (example,),
                 dynamo=True,
                 external_data=False,
-                opset_version=OPSET,
+                opset_version=opset,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from onnx import ModelProto
 
 from galenic.exporters.ends import Lowered, check_weights
-from galenic.exporters.matching import activations, in_use, match, our_values, probe_rows
+from galenic.exporters.matching import activations, in_use, match, our_values, probe_rows, weights
 from galenic.exporters.onnx_casts import half_layers, store_halves
 from galenic.exporters.onnx_graph import serialized, strip
 from galenic.exporters.onnx_qdq import make_lean, rounded_tensors, to_qdq
 from galenic.exporters.onnx_values import onnx_values
+from galenic.exporters.onnx_weights import FEW_BITS, OPSET_OF_INT4, opset_of, store_few_bits
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
 from galenic.record.quant import FLOAT_BITS, HALF_BITS, Arithmetic, QuantPoint, QuantRule, QuantSpec
@@ -28,7 +29,7 @@ def lower_int8(
 
     Args:
         model: with a QuantSpec; its weights are on their grids.
-        graph: of the same model.
+        graph: of the same model; weights of up to 4 bits are INT4 in the file if its opset has it (21), else INT8.
         count: tells which layers the runtime computes on integers.
         release: takes away, in place, the Q and DQ that the runtime is better without.
 
@@ -46,8 +47,14 @@ def lower_int8(
     store_halves(quantized, half_layers(spec))
     strip(quantized)
     make_lean(quantized)
+    if opset_of(quantized) >= OPSET_OF_INT4:
+        store_few_bits(quantized)
     data = serialized(quantized)
-    return Lowered(data, "int8", in_use(spec, used), count(graph, data, spec.stays_float))
+    return Lowered(data, _precision(spec), in_use(spec, used), count(graph, data, spec.stays_float))
+
+
+def _precision(spec: QuantSpec) -> str:
+    return "w4a8" if any(point.bits <= FEW_BITS for point in weights(spec.points).values()) else "int8"
 
 
 def graph_grids(spec: QuantSpec, matched: Mapping[str, str]) -> dict[str, QuantPoint]:

@@ -13,9 +13,10 @@ from galenic.exporters.ends import Lowered
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.onnx_coverage import count_integer
 from galenic.exporters.onnx_dense import lower_dense
-from galenic.exporters.onnx_graph import serialized, to_graph
+from galenic.exporters.onnx_graph import labelled, serialized, to_graph
 from galenic.exporters.onnx_half import lower_half
 from galenic.exporters.onnx_int8 import check_static, lower_int8
+from galenic.exporters.onnx_weights import opset_for
 from galenic.record.errors import ModelError
 from galenic.record.quant import Arithmetic, QuantRule
 from galenic.zoo.model import Model
@@ -25,7 +26,7 @@ RUNTIME = "onnxruntime"
 
 def lower(model: Model) -> Lowered:
     """One ONNX file; ModelError for what cannot be exported."""
-    graph = to_graph(model)
+    graph = to_graph(model, opset_for(model.quant))
     if model.quant is None:
         return Lowered(serialized(graph), "float32")
     return LOWERINGS[model.quant.rule.arithmetic](model, graph)
@@ -54,9 +55,10 @@ def check_rule(rule: QuantRule) -> None:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
-    version=3,
-    summary="one ONNX file: float32, float16, INT8 (QDQ), or integer weights of dense layers",
+    version=4,
+    summary="one ONNX file: float32, float16, INT8 (QDQ, weights of 4 bits in INT4), or integer weights",
     lower=lower,
     check_rule=check_rule,
     packages=("torch", "onnx", "onnxruntime"),
+    label=labelled,
 )

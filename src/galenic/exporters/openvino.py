@@ -12,9 +12,10 @@ from onnx import ModelProto
 
 from galenic.exporters.ends import Lowered
 from galenic.exporters.exporter import Exporter
-from galenic.exporters.onnx_graph import serialized, to_graph, weighted_nodes
+from galenic.exporters.onnx_graph import labelled, serialized, to_graph, weighted_nodes
 from galenic.exporters.onnx_half import lower_half
 from galenic.exporters.onnx_int8 import check_static, lower_int8
+from galenic.exporters.onnx_weights import opset_for, weights_in_file
 from galenic.exporters.openvino_release import release
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
@@ -30,7 +31,7 @@ LAYER_TYPES = frozenset({"Convolution", "FullyConnected", "MatMul", "Deconvoluti
 
 def lower(model: Model) -> Lowered:
     """One ONNX file; ModelError for what cannot be exported."""
-    graph = to_graph(model)
+    graph = to_graph(model, opset_for(model.quant))
     if model.quant is None:
         return Lowered(serialized(graph), "float32")
     return LOWERINGS[model.quant.rule.arithmetic](model, graph)
@@ -43,8 +44,9 @@ def check_rule(rule: QuantRule) -> None:
     elif rule.arithmetic not in LOWERINGS:
         raise ModelError(
             given=f"{rule.arithmetic.value} integers for {RUNTIME}",
-            expected=f"one of {', '.join(LOWERINGS)}",
-            todo="choose one of these, or onnxruntime for integer weights of dense layers",
+            expected=f"one of {', '.join(LOWERINGS)}: it rounds activations by their own ranges on some processors alone, "
+            "so one file would compute this on one machine and that on another",
+            todo="choose one of these, or onnxruntime or litert for dynamic integers of dense layers",
         )
 
 
@@ -53,8 +55,19 @@ def lower_bfloat16(model: Model, graph: ModelProto) -> Lowered:
     return Lowered(serialized(graph), "bfloat16", model.quant, IntegerOps(integer=0, floating=0, expected=0))
 
 
+def lower_weights(model: Model, graph: ModelProto) -> Lowered:
+    """A model with integer weights, which OpenVINO makes floats of as it compiles, or as it multiplies."""
+    assert model.quant is not None
+    data = weights_in_file(model, graph)
+    layers = tuple(node.name for node in weighted_nodes(graph.graph))
+    return Lowered(
+        data, f"weights-int{model.quant.rule.weight_bits}", model.quant, count_integer(graph, data, keep=layers)
+    )
+
+
 LOWERINGS: Mapping[Arithmetic, Callable[[Model, ModelProto], Lowered]] = {
     Arithmetic.STATIC: lambda model, graph: lower_int8(model, graph, count_integer, release),
+    Arithmetic.WEIGHTS: lower_weights,
     Arithmetic.FLOAT16: lower_half,
     Arithmetic.BFLOAT16: lower_bfloat16,
 }
@@ -103,11 +116,12 @@ def _origin(info: Mapping[str, str]) -> list[str]:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".onnx",
-    version=5,
-    summary="one ONNX file: float32, float16, bfloat16 arithmetic, or INT8 (QDQ)",
+    version=6,
+    summary="one ONNX file: float32, float16, bfloat16 arithmetic, INT8 (QDQ, weights of 4 bits in INT4), or integer weights",
     lower=lower,
     check_rule=check_rule,
     packages=("torch", "onnx", "onnxruntime", "openvino"),
     needs=("openvino",),
     install="pip install 'galenic[openvino]'",
+    label=labelled,
 )

@@ -60,6 +60,29 @@ class Breakdown(Record):
     postprocessing: float
 
 
+class Footprint(Record):
+    """What a net takes of a microcontroller, its own code and weights alone.
+
+    Attributes:
+        flash_bytes: code, tables and weights.
+        static_bytes: variables: the tensors, the input's place included.
+        stack_bytes: the deepest stack of an answer.
+        instructions: of an answer; how long they take depends on the chip.
+        where: the core, what plays it, and the compiler.
+    """
+
+    flash_bytes: int
+    static_bytes: int
+    stack_bytes: int
+    instructions: int
+    where: str
+
+    @property
+    def ram_bytes(self) -> int:
+        """Variables and stack."""
+        return self.static_bytes + self.stack_bytes
+
+
 class Ratio(Record):
     """How many times faster one file is than another, timed in turn; the median of ``rounds`` and its 95 % interval."""
 

@@ -126,6 +126,7 @@ RUNTIME = Runtime(
     install="pip install 'galenic[executorch]'",
     summary="ExecuTorch on the processor (XNNPACK), float32 or INT8, in a process of its own",
     load=load,
+    no_op_times="ExecuTorch writes its operations' times into an ETDump, a format that galenic does not read",
 )
 
 

@@ -97,6 +97,7 @@ RUNTIME = Runtime(
     summary="LiteRT (TensorFlow Lite) on the processor, float32 and integers",
     load=load,
     importing=import_litert,
+    no_op_times="LiteRT's Python interpreter does not tell how long its operations take: its profiler is in C and C++ alone",
 )
 
 

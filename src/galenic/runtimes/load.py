@@ -10,11 +10,34 @@ from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError, RecipeError
 from galenic.record.preprocessing import Preprocessing
 from galenic.record.session import Session
-from galenic.runtimes import executorch, litert, onnxruntime, openvino
+from galenic.runtimes import (
+    c,
+    coreml,
+    executorch,
+    litert,
+    onnxruntime,
+    onnxruntime_mobile,
+    openvino,
+    tensorrt,
+    tflite_micro,
+    torch_mobile,
+)
+from galenic.runtimes.card import check_card
 from galenic.runtimes.check import refuse_probabilities
 from galenic.runtimes.runtime import Runtime
 
-RUNTIMES: tuple[Runtime, ...] = (onnxruntime.RUNTIME, openvino.RUNTIME, litert.RUNTIME, executorch.RUNTIME)
+RUNTIMES: tuple[Runtime, ...] = (
+    onnxruntime.RUNTIME,
+    openvino.RUNTIME,
+    litert.RUNTIME,
+    executorch.RUNTIME,
+    onnxruntime_mobile.RUNTIME,
+    torch_mobile.RUNTIME,
+    tensorrt.RUNTIME,
+    coreml.RUNTIME,
+    tflite_micro.RUNTIME,
+    c.RUNTIME,
+)
 """The first one that loads a suffix loads outside files with it."""
 
 
@@ -57,7 +80,8 @@ def open_session(artifact: Artifact, threads: int = 1, device: str = "cpu") -> S
 def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Artifact:
     """An outside file as an Artifact: the runtime follows from the suffix, inputs and outputs are checked.
 
-    The file has to take what ``preprocessing`` gives and to answer one logit (not a probability) per class.
+    The file has to take what ``preprocessing`` gives and to answer one logit (not a probability) per class. Where it says inside
+    what its inputs and classes are (``galenic.runtimes.card``), these have to be the task's, and the Artifact has the file's own.
 
     Raises:
         ModelError: no runtime loads such a file, or its inputs or outputs are not those of the task.
@@ -83,5 +107,7 @@ def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[st
         preprocessing=preprocessing,
         classes=classes,
     )
-    refuse_probabilities(open_session(artifact))
-    return artifact
+    session = open_session(artifact)
+    card = check_card(path, preprocessing, classes)
+    refuse_probabilities(session)
+    return artifact if card is None else artifact.model_copy(update=dict(card))

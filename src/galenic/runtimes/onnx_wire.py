@@ -50,18 +50,18 @@ def _walk(message: memoryview, kind: str, depth: int) -> Iterator[str]:
     if depth > MOST_NESTED:
         raise ValueError(f"messages nested more than {MOST_NESTED} deep")
     if kind == "tensor":
-        values = dict(_fields(message))
+        values = dict(fields(message))
         if values.get(TENSOR_DATA_LOCATION) or TENSOR_EXTERNAL_DATA in values:
             name = values.get(TENSOR_NAME, b"")
             yield bytes(name).decode(errors="replace") if isinstance(name, memoryview) else ""
         return
     children = CHILDREN[kind]
-    for field, value in _fields(message):
+    for field, value in fields(message):
         if field in children and isinstance(value, memoryview):
             yield from _walk(value, children[field], depth + 1)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Each field's number and its value: an int for varints, the bytes otherwise."""
     at = 0
     while at < len(message):

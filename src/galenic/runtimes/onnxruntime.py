@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from galenic.record.artifact import Artifact
+from galenic.record.bench import OpTimes
 from galenic.record.errors import ModelError
 from galenic.record.measurement import Place
 from galenic.runtimes import check
 from galenic.runtimes.batches import in_batches
 from galenic.runtimes.onnx_wire import refuse_external_data
+from galenic.runtimes.onnxruntime_trace import read_trace
 from galenic.runtimes.place import machine_name
+from galenic.runtimes.profiled import WARMUP
 from galenic.runtimes.runtime import Runtime
 
 NAME = "onnxruntime"
@@ -62,8 +70,10 @@ class OnnxSession:
         return logits
 
 
-def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> OnnxSession:
+def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU, trace: str = "") -> OnnxSession:
     """Load an ONNX file with ``threads`` threads, on the processor or all of it on the device that is named.
+
+    ``trace`` is where the names of files of ONNX Runtime's profiler begin; nothing is profiled where it is empty.
 
     Raises:
         InputError: the installed package has no such provider.
@@ -75,11 +85,14 @@ def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> On
     provider = _provider(device)
     data = check.verified_bytes(artifact)
     refuse_external_data(artifact, data, READER)
-    session = _open(artifact, data, threads, provider)
-    entry, answer = _ends(artifact, session)
-    batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
     place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads, device=device)
-    return OnnxSession(artifact, place, batch, session, entry.name, answer.name)
+    return session_of(artifact, opened(artifact, data, threads, provider, trace=trace), place)
+
+
+def op_times(artifact: Artifact, inputs: np.ndarray, *, threads: int, device: str, runs: int) -> OpTimes:
+    """The time of every operation over ``runs`` rows of ``inputs``, by ONNX Runtime's own profiler."""
+    with TemporaryDirectory() as folder:
+        return traced(load(artifact, threads=threads, device=device, trace=f"{folder}/ops"), inputs, runs)
 
 
 RUNTIME = Runtime(
@@ -89,7 +102,24 @@ RUNTIME = Runtime(
     install="pip install 'galenic[onnxruntime]'",
     summary="ONNX Runtime, float32, float16 and INT8 (QDQ); on the processor, or another provider that its package has",
     load=load,
+    op_times=op_times,
 )
+
+
+def session_of(artifact: Artifact, session: Any, place: Place) -> OnnxSession:
+    """A Session from what ``opened`` gives; ModelError where its inputs or outputs are not those of the artifact."""
+    entry, answer = _ends(artifact, session)
+    batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
+    return OnnxSession(artifact, place, batch, session, entry.name, answer.name)
+
+
+def traced(session: OnnxSession, inputs: np.ndarray, runs: int) -> OpTimes:
+    """The mean time of every operation over ``runs`` rows of ``inputs``, from a session that was opened with a ``trace``."""
+    for turn in range(WARMUP + runs):
+        row = turn % len(inputs)
+        session.run(inputs[row : row + 1])
+    written = Path(session._session.end_profiling())
+    return read_trace(json.loads(written.read_text(encoding="utf-8")), WARMUP)
 
 
 def _provider(device: str) -> str:
@@ -103,7 +133,30 @@ def _provider(device: str) -> str:
     return named.get(device, device)
 
 
-def _open(artifact: Artifact, data: bytes, threads: int, provider: str) -> Any:
+def opened(
+    artifact: Artifact,
+    data: bytes,
+    threads: int,
+    provider: str,
+    *,
+    trace: str = "",
+    entries: Mapping[str, str] = MappingProxyType({}),
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
+    """An ``onnxruntime.InferenceSession`` that falls back to nothing.
+
+    Args:
+        artifact: what ``data`` is the file of.
+        data: its bytes.
+        threads: of the processor.
+        provider: that computes all of it.
+        trace: where the names of its profiler's files begin; empty for none.
+        entries: more of ONNX Runtime's session config entries.
+        settings: the provider's own options.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the file, or ran it on another provider.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -116,10 +169,15 @@ def _open(artifact: Artifact, data: bytes, threads: int, provider: str) -> Any:
     if artifact.quant is not None and artifact.quant.stays_float:
         # Else ONNX Runtime quantizes, on its own, a float layer's weights where Q and DQ stand around it.
         options.add_session_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")
+    if trace:
+        options.enable_profiling, options.profile_file_prefix = True, trace
     if provider != PROVIDER:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
+    chosen = (provider, dict(settings)) if settings else provider
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=[provider])
+        session = onnxruntime.InferenceSession(data, options, providers=[chosen])
     except Exception as error:  # its errors share no base class but Exception
         raise check.damaged(artifact, READER, error) from error
     session.disable_fallback()

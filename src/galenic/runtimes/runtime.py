@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from shutil import which
 
+from galenic.record.bench import OpTimes
 from galenic.record.errors import MissingPackage
 from galenic.record.session import Session
 
@@ -18,12 +20,16 @@ class Runtime:
     Attributes:
         name: as an Artifact and a recipe call it.
         suffixes: of the files that it loads.
-        package: what Python imports; the runtime is available where it is installed.
+        package: what Python imports; the runtime is available where it is installed. Empty where it needs none.
         install: the one command that installs it.
         summary: one line for people.
         load: ``load(artifact, *, threads, device) -> Session``; the device is ``cpu``, ``gpu``, or the runtime's own name of one.
         importing: imports the package, where a plain import is not what is wanted.
+        program: what has to be on the PATH besides.
+        absence: why it cannot run on this machine although these are here, such as a card that is missing; empty where it can.
         caveat: what its answers here are not, where it is not what the device runs; its Sessions' places say it too.
+        op_times: ``op_times(artifact, inputs, *, threads, device, runs) -> OpTimes``; None where it does not tell them.
+        no_op_times: then, why.
     """
 
     name: str
@@ -33,25 +39,37 @@ class Runtime:
     summary: str
     load: Callable[..., Session]
     importing: Callable[[], object] | None = None
+    program: str = ""
+    absence: Callable[[], str] | None = None
     caveat: str = ""
+    op_times: Callable[..., OpTimes] | None = None
+    no_op_times: str = ""
 
     @property
     def available(self) -> bool:
-        """Whether the package is installed here."""
-        return find_spec(self.package) is not None
+        """Whether the package, and the program, are installed here, and nothing else of this machine is missing."""
+        return self._installed and not (self.absence is not None and self.absence())
+
+    @property
+    def _installed(self) -> bool:
+        return (not self.package or find_spec(self.package) is not None) and (
+            not self.program or which(self.program) is not None
+        )
 
     def require(self) -> None:
-        """MissingPackage with the command that installs it, where it is not installed."""
-        if not self.available:
+        """MissingPackage with the command that installs it, where it is not installed or cannot run here."""
+        why = self.absence() if self._installed and self.absence is not None else ""
+        if why or not self._installed:
+            needed = f"the program {self.program}" if self.program else f"the Python package {self.package}"
             raise MissingPackage(
-                given=f"the runtime {self.name}, which is not installed here",
-                expected=f"the Python package {self.package}",
-                todo=f"run: {self.install}",
+                given=f"the runtime {self.name}, {why or 'which is not installed here'}",
+                expected="a machine that has it" if why else needed,
+                todo=f"run{' there' if why else ''}: {self.install}",
             )
 
     def imported(self) -> None:
         """Import the package as ``load`` does, without a file."""
-        if self.importing is None:
-            import_module(self.package)
-        else:
+        if self.importing is not None:
             self.importing()
+        elif self.package:
+            import_module(self.package)

@@ -15,6 +15,7 @@ import threading
 import weakref
 from contextlib import suppress
 from io import BufferedIOBase
+from pathlib import Path
 from typing import IO, cast
 
 from galenic.record.errors import ModelError
@@ -27,19 +28,20 @@ MOST_POLL_MS = 2**31 - 1
 
 
 class Worker:
-    """A Python module that runs as a process of its own and answers frames on stdin and stdout.
+    """A program that runs as a process of its own and answers frames on stdin and stdout.
 
     Args:
-        module: what runs, as after ``python -m``.
+        module: what runs, as after ``python -m``; or the program itself, by its path.
         subject: what it is for, such as ``/a/model.pte in ExecuTorch``; errors begin with it.
     """
 
-    def __init__(self, module: str, subject: str) -> None:
+    def __init__(self, module: str | Path, subject: str) -> None:
         self._subject = subject
         self._one_at_a_time = threading.Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         # -P: no module is taken from the folder that one happens to stand in. -W: nobody reads warnings there.
-        command = [sys.executable, "-P", "-W", "ignore", "-m", module]
+        python = [sys.executable, "-P", "-W", "ignore", "-m"]
+        command = [module] if isinstance(module, Path) else [*python, module]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr)
         self._end = weakref.finalize(self, _end, self._process, self._stderr)
 
