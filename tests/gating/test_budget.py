@@ -1,3 +1,5 @@
+from math import isnan
+
 import pytest
 
 from galenic.gating.budget import check_budget
@@ -52,3 +54,23 @@ def test_what_is_not_limited_is_not_checked():
 def test_a_number_that_is_none_is_refused(value):
     with pytest.raises(InputError, match="p90 latency"):
         statuses(HOST, p90_ms=value)
+
+
+def test_what_was_measured_on_the_device_itself_judges_its_budget():
+    found = statuses(WATCH, device="watch")
+    assert set(found.values()) == {BudgetStatus.MET}
+    assert statuses(WATCH, device="phone")["p90 latency"] is BudgetStatus.NOT_MEASURED
+    assert statuses(HOST, device="watch")["p90 latency"] is BudgetStatus.NOT_MEASURED
+
+
+def test_flash_and_ram_are_those_of_the_linked_program_wherever_it_was_linked():
+    chip = Profile(name="chip", summary="", device="chip", flash_bytes=1000, ram_bytes=500)
+    assert statuses(chip, flash_bytes=1000, ram_bytes=501) == {"flash": BudgetStatus.MET, "RAM": BudgetStatus.MISSED}
+    assert set(statuses(chip).values()) == {BudgetStatus.NOT_MEASURED}
+
+
+def test_a_limit_that_nothing_was_measured_for_stands_there_without_a_value():
+    measured = {"size_bytes": 1, "p90_ms": None, "memory_mb": 5.0, "where": "here"}
+    latency = check_budget(HOST, **measured).checks[1]
+    assert latency.status is BudgetStatus.NOT_MEASURED
+    assert isnan(latency.value)
