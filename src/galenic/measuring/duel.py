@@ -11,7 +11,7 @@ from math import comb
 
 import numpy as np
 
-from galenic.measuring.latency import quiet_collector, time_one
+from galenic.measuring.latency import answer_timer, quiet_collector
 from galenic.record.errors import InputError
 from galenic.record.measurement import Ratio
 from galenic.record.session import Session
@@ -56,8 +56,11 @@ def duel(
         )
     singles = [np.ascontiguousarray(raw_rows[row : row + 1]) for row in range(len(raw_rows))]
 
+    timers = {id(session): answer_timer(session, kind) for session in (first, second)}
+
     def median_ns(session: Session, turns: range) -> float:
-        return float(np.median([sum(time_one(session, singles[turn % len(singles)], kind)) for turn in turns]))
+        time_one = timers[id(session)]
+        return float(np.median([sum(time_one(singles[turn % len(singles)])) for turn in turns]))
 
     ratios = []
     with quiet_collector():

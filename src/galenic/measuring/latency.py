@@ -10,7 +10,7 @@ in a worker process the inference is by the clock in there: the pipe to it is no
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter_ns
 
@@ -23,6 +23,10 @@ from galenic.record.task import TaskKind
 from galenic.runtimes.answer import postprocess, prepare
 from galenic.runtimes.check import CPU
 
+Clock = Callable[[], int]
+"""Nanoseconds that never go back."""
+AnswerTimer = Callable[[np.ndarray], tuple[int, int, int]]
+
 
 def measure_latency(
     session: Session, raw_rows: np.ndarray, *, runs: int, warmup: int, kind: TaskKind = TaskKind.SINGLE_LABEL
@@ -33,24 +37,32 @@ def measure_latency(
             f"{runs} runs on {len(raw_rows)} rows", "at least one run and one row", "set measure.runs to 20 or more"
         )
     singles = [np.ascontiguousarray(raw_rows[row : row + 1]) for row in range(len(raw_rows))]
+    time_one = answer_timer(session, kind)
     with quiet_collector():
         for turn in range(warmup):
-            time_one(session, singles[turn % len(singles)], kind)
-        parts_ns = np.array([time_one(session, singles[turn % len(singles)], kind) for turn in range(runs)])
+            time_one(singles[turn % len(singles)])
+        parts_ns = np.array([time_one(singles[turn % len(singles)]) for turn in range(runs)])
     return summarise(parts_ns, session)
 
 
-def time_one(session: Session, raw: np.ndarray, kind: TaskKind) -> tuple[int, int, int]:
-    """Nanoseconds of preprocessing, inference and postprocessing of one raw row (1, *raw_shape)."""
-    start = perf_counter_ns()
-    inputs = prepare(session, raw)
-    prepared = perf_counter_ns()
-    logits = session.run(inputs)
-    answered = perf_counter_ns()
-    postprocess(logits, kind)
-    finished = perf_counter_ns()
-    inference = session.inference_ns if isinstance(session, WorkerSession) else answered - prepared
-    return prepared - start, inference, finished - answered
+def answer_timer(session: Session, kind: TaskKind, clock: Clock = perf_counter_ns) -> AnswerTimer:
+    """What times one raw row (1, *raw_shape): nanoseconds of its preprocessing, inference and postprocessing."""
+    worker = (
+        session if isinstance(session, WorkerSession) else None
+    )  # asked once: it takes as long as a small net's answer
+
+    def time_one(raw: np.ndarray) -> tuple[int, int, int]:
+        start = clock()
+        inputs = prepare(session, raw)
+        prepared = clock()
+        logits = session.run(inputs)
+        answered = clock()
+        postprocess(logits, kind)
+        finished = clock()
+        inference = answered - prepared if worker is None else worker.inference_ns
+        return prepared - start, inference, finished - answered
+
+    return time_one
 
 
 def summarise(parts_ns: np.ndarray, session: Session) -> tuple[Latency, Breakdown]:

@@ -26,19 +26,23 @@ def render_html(report: Report) -> str:
         MissingPackage: jinja2 or plotly is not installed.
         InputError: the report's chosen file is not among its candidates.
     """
-    environment, chosen = _environment(), words.chosen_candidate(report)
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        chosen=chosen,
-        metric_names=_metric_names(report),
-        figure=frontier_figure(report),
-        figure_metric=frontier_metric(report),
-        latency_scale=latency_scale(report.candidates),
-        forests=shapes.forests(report.gate.checks),
-        bars=shapes.latency_bars(report.candidates),
-        largest_bytes=max(candidate.size_bytes for candidate in report.candidates),
-        sensitivities=layers.sensitivity_chart(chosen.quant.sensitivities if chosen.quant else ()),
-        plotly_script=_plotly_script(),
+    chosen = words.chosen_candidate(report)
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            chosen=chosen,
+            metric_names=_metric_names(report),
+            figure=frontier_figure(report),
+            figure_metric=frontier_metric(report),
+            latency_scale=latency_scale(report.candidates),
+            forests=shapes.forests(report.gate.checks),
+            bars=shapes.latency_bars(report.candidates),
+            largest_bytes=max(candidate.size_bytes for candidate in report.candidates),
+            sensitivities=layers.sensitivity_chart(chosen.quant.sensitivities if chosen.quant else ()),
+            plotly_script=plotly_script(),
+        )
     )
 
 
@@ -48,22 +52,23 @@ def _metric_names(report: Report) -> list[str]:
     return [name for name in dict.fromkeys(("accuracy", "auc", *found)) if name in found]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja2 with our templates, filters and words; everything is escaped by default."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:
         raise _missing("jinja2") from error
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {name: getattr(numbers, name) for name in _NUMBER_FILTERS}
-    environment.globals |= {"words": words, "layers": layers, "ratio": numbers.ratio, "heat": shapes.heat}
-    environment.globals["MISSING"] = numbers.MISSING
-    return environment
+    made.filters |= {name: getattr(numbers, name) for name in _NUMBER_FILTERS}
+    made.globals |= {"words": words, "layers": layers, "ratio": numbers.ratio, "heat": shapes.heat}
+    made.globals["MISSING"] = numbers.MISSING
+    return made
 
 
 _NUMBER_FILTERS = (
@@ -80,7 +85,7 @@ _NUMBER_FILTERS = (
 )
 
 
-def _plotly_script() -> str:
+def plotly_script() -> str:
     """Plotly's own script, from its wheel."""
     try:
         from plotly.offline import get_plotlyjs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import InputError
@@ -33,6 +34,8 @@ class Tone(StrEnum):
 
 
 MARKS = {Tone.PASS: "✓", Tone.FAIL: "✕", Tone.UNSURE: "?"}
+TEXTS = frozenset({".c"})
+"""Suffixes of source texts: what a device stores is made of them."""
 _GATE = {Verdict.PASS: Tone.PASS, Verdict.FAIL: Tone.FAIL, Verdict.INCONCLUSIVE: Tone.UNSURE}
 _BUDGET = {BudgetStatus.MET: Tone.PASS, BudgetStatus.MISSED: Tone.FAIL, BudgetStatus.NOT_MEASURED: Tone.UNSURE}
 _PROBE = {
@@ -114,11 +117,14 @@ def precision_label(precision: str) -> str:
 def file_phrase(candidate: Candidate) -> str:
     """``the INT8 file mobilenet.int8.onnx (1.08 MB)``."""
     name = candidate.path.replace("\\", "/").rsplit("/", 1)[-1]
-    return f"the {precision_label(candidate.precision)} file {name} ({size(candidate.size_bytes)})"
+    text = " of text" if PurePath(name).suffix in TEXTS else ""
+    return f"the {precision_label(candidate.precision)} file {name} ({size(candidate.size_bytes)}{text})"
 
 
 def smaller_phrase(reference: Reference, candidate: Candidate) -> str | None:
-    """``41× smaller``, or larger where it is."""
+    """``41× smaller``, or larger where it is; None for a source text, whose length is no size on a device."""
+    if PurePath(candidate.path).suffix in TEXTS:
+        return None
     return _compared(reference.size_bytes, candidate.size_bytes, "smaller", "larger")
 
 
