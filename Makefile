@@ -10,7 +10,7 @@ LITERT := --no-deps litert-torch==0.10.0 litert-converter==0.5.0
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo env test test-fast check format clean browser
+.PHONY: demo env test test-fast check format clean browser microcontroller
 
 demo: .venv-demo/ready
 	.venv-demo/bin/galenic demo
@@ -28,16 +28,25 @@ env: .venv/ready
 	.venv/bin/python $(PIP) $(LITERT)
 	touch $@
 
-# A headless browser for the report's tests: Debian's Chromium and, by lock file, playwright-core.
+# A headless browser for the tests of the report and of the page: Debian's Chromium and, by lock files, playwright-core and
+# TensorFlow.js beside the tests, and what the page runs on in its cache.
 tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --silent --no-audit --no-fund
 	touch $@
 
-browser: tests/browser/node_modules
+browser: tests/browser/node_modules .venv/ready
+	@.venv/bin/galenic export --web-setup > /dev/null
 	@command -v chromium > /dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium > /dev/null; } \
 	  || { echo "Chromium is missing: install it (Debian: apt-get install chromium) and run again"; exit 1; }
 
-test: env browser
+# What compiles nets in C, for this machine and for a Cortex-M, and the board that runs the latter.
+microcontroller:
+	@{ command -v gcc && command -v arm-none-eabi-gcc && command -v qemu-system-arm; } > /dev/null \
+	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	       gcc libc6-dev gcc-arm-none-eabi qemu-system-arm > /dev/null; } \
+	  || { echo "gcc, arm-none-eabi-gcc or qemu-system-arm is missing: install gcc-arm-none-eabi and qemu-system-arm"; exit 1; }
+
+test: env browser microcontroller
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m pytest -n 2 --dist loadfile
 
 test-fast: env

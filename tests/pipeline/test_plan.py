@@ -7,10 +7,13 @@ import dataclasses
 import pytest
 
 from galenic.exporters import exporter as exporter_module
+from galenic.exporters.load import EXPORTERS
+from galenic.gating.profiles import all_profiles, fragment
 from galenic.pipeline.plan import check_plan_against, make_plan, method_named
 from galenic.pipeline.recipes import parse_recipe
 from galenic.record.errors import InputError, MissingPackage, ModelError, RecipeError
 from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
+from galenic.record.profile import Preset, Profile
 from galenic.record.recipe import Recipe
 from galenic.runtimes import runtime as runtime_module
 
@@ -90,6 +93,34 @@ def test_an_unknown_runtime_or_profile_is_refused() -> None:
         make_plan(recipe(REFERENCE, INT8).model_copy(update={"runtime": "tensorflow"}))
     with pytest.raises(InputError, match="'watch'"):
         make_plan(recipe(REFERENCE, INT8).model_copy(update={"profile": "wach"}))
+
+
+def test_a_runtime_that_the_profiles_device_does_not_have_is_refused_before_any_work(tmp_path) -> None:
+    with pytest.raises(RecipeError, match="'openvino' for the profile watch") as caught:
+        make_plan(recipe(REFERENCE, INT8).model_copy(update={"profile": "watch", "runtime": "openvino"}))
+    assert "litert" in caught.value.expected
+    path = tmp_path / "pump.toml"
+    path.write_text('name = "pump"\nsummary = "An infusion pump"\ndevice = "pump"\nruntimes = ["c"]\np90_ms = 5\n')
+    own = recipe(REFERENCE, INT8).model_copy(update={"profile": str(path)})
+    with pytest.raises(RecipeError, match="'onnxruntime' for the profile pump"):
+        make_plan(own)
+    path.write_text(path.read_text().replace('"c"', '"c", "onnxruntime"'))
+    profile = make_plan(own).profile
+    assert profile is not None
+    assert profile.p90_ms == 5
+
+
+PRESETS = [(profile, preset) for profile in all_profiles() for preset in profile.preset]
+
+
+@pytest.mark.parametrize(("profile", "preset"), PRESETS, ids=[f"{a.name}-{b.name}" for a, b in PRESETS])
+def test_every_preset_is_a_possible_recipe(profile: Profile, preset: Preset) -> None:
+    """Its runtime may not have an exporter yet; what else it says is possible in any case."""
+    pasted = 'name = "r"\n' + fragment(profile, preset) + '[task]\nsource = "digits"\n' + REFERENCE
+    made = parse_recipe(pasted if "[gate" in pasted else f"{pasted}[gate.margins]\nauc = 0.02\n", "pasted")
+    if made.runtime not in [one.runtime for one in EXPORTERS]:
+        made = made.model_copy(update={"runtime": "onnxruntime", "profile": None})
+    assert make_plan(made).phases
 
 
 def test_a_missing_runtime_names_the_one_command_that_installs_it(monkeypatch) -> None:

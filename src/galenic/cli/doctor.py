@@ -40,14 +40,14 @@ COLOURS = {GOOD: "green", MISSING: "red", OPTIONAL: "yellow"}
 def command(store: StoreOption = DEFAULT_STORE) -> None:
     """Check packages, runtimes, the store's disk and the processor; exit code 2 where something that is needed is missing.
 
-    One runtime is needed; each further one that is not here is shown with the command that installs it.
+    One runtime that devices have is needed; each further one that is not here is shown with the command that installs it.
     """
     from galenic.runtimes.load import RUNTIMES
     from galenic.runtimes.place import machine_name
 
     findings = [(GOOD, "machine", f"{machine_name()}, Python {platform.python_version()}")]
     findings += [_package(name, extra) for extra, names in NEEDED.items() for name in names]
-    absent = OPTIONAL if any(runtime.available for runtime in RUNTIMES) else MISSING
+    absent = OPTIONAL if any(runtime.available and not runtime.caveat for runtime in RUNTIMES) else MISSING
     findings += [
         (GOOD if one.available else absent, f"runtime {one.name}", "installed" if one.available else one.install)
         for one in RUNTIMES

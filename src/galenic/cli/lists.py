@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import BaseModel
@@ -12,6 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from galenic.cli.screen import output
+
+if TYPE_CHECKING:
+    from galenic.record.profile import Profile
+
+
+NOT_SUPPORTED = (
+    "Not supported: FPGAs. No exporter of galenic writes for one, and none of these runtimes computes on one."
+)
 
 
 def tasks(
@@ -55,9 +64,18 @@ def methods() -> None:
     _show(("method", "what it does", "options"), rows)
 
 
-def profiles() -> None:
-    """List the device profiles with their limits."""
-    from galenic.gating.profiles import all_profiles
+def profiles(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this profile (a name, or a TOML) with what one would do first, as part of a recipe."),
+    ] = None,
+) -> None:
+    """List the device profiles with their limits, or show one with its presets."""
+    from galenic.gating.profiles import all_profiles, load_profile
+
+    if name is not None:
+        _show_profile(load_profile(name))
+        return
 
     def limit(value: float | None, unit: str) -> str:
         return "-" if value is None else f"{value:g} {unit}"
@@ -68,19 +86,49 @@ def profiles() -> None:
             limit(p.size_bytes / 1e6 if p.size_bytes else None, "MB"),
             limit(p.p90_ms, "ms"),
             limit(p.memory_mb, "MB"),
+            ", ".join(preset.name for preset in p.preset) or "-",
             p.summary,
         )
         for p in all_profiles()
     )
-    _show(("profile", "size", "p90", "memory", "what it is"), rows)
+    _show(("profile", "size", "p90", "memory", "presets", "what it is"), rows)
 
 
-def runtimes() -> None:
+def runtimes(
+    delegates: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Show what a phone's accelerators would refuse of this .tflite file."),
+    ] = None,
+) -> None:
     """List the runtimes and whether they are installed here."""
     from galenic.runtimes.load import RUNTIMES
 
+    if delegates is not None:
+        _show_delegates(delegates)
+        return
     rows = ((r.name, "yes" if r.available else f"no: {r.install}", r.summary) for r in RUNTIMES)
     _show(("runtime", "installed", "what it is"), rows)
+    output.print(NOT_SUPPORTED, highlight=False, markup=False)
+
+
+def _show_delegates(path: Path) -> None:
+    """One row for each accelerator and reason; nothing was run on any of them."""
+    from galenic.record.delegates import PLACE
+    from galenic.runtimes.delegates import delegate_report
+
+    rows = []
+    for result in delegate_report(path):
+        taken = f"{result.taken} of {result.total}" + (f" in {result.parts} parts" if result.parts > 1 else "")
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for one in result.refused:
+            reasons.setdefault((one.op, one.reason.partition(" (")[0]), []).append(one.tensor)
+        refused = (
+            f"{len(tensors)} {op}: {reason} ({tensors[0]}{' ...' if len(tensors) > 1 else ''})"
+            for (op, reason), tensors in reasons.items()
+        )
+        rows.append((f"{result.delegate}: {result.title}", taken, "\n".join(refused) or "-"))
+    _show(("accelerator", "takes", "refuses"), rows)
+    output.print(f"Operations of {escape(str(path))}, {PLACE}.")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -90,6 +138,22 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "profiles": profiles,
     "runtimes": runtimes,
 }
+
+
+def _show_profile(profile: Profile) -> None:
+    """Every limit and number of a profile, then its presets as they are pasted into a recipe."""
+    from galenic.gating.profiles import fragment
+
+    values = profile.model_dump(exclude={"preset", "power", "runtimes", "name", "summary"}, exclude_none=True)
+    power = profile.power.model_dump(exclude_none=True) if profile.power else {}
+    known = {**values, "runtimes": ", ".join(profile.runtimes) or "any"} | {f"power.{k}": v for k, v in power.items()}
+    output.print(profile.summary, highlight=False, markup=False)
+    _show(
+        ("key", "value"),
+        ((key, f"{value:,}" if isinstance(value, int) else str(value)) for key, value in known.items()),
+    )
+    for preset in profile.preset:
+        typer.echo(f"\n# preset {preset.name}: {preset.summary}\n{fragment(profile, preset)}", nl=False)
 
 
 def _default(field: FieldInfo) -> str:

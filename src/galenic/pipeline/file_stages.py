@@ -41,8 +41,10 @@ class Measured:
 
 
 def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
-    """The model as a file of this runtime, on its own grids where it is quantized."""
+    """The model as a file of this runtime, on its own grids where it is quantized; of its stand-in where it has no floats."""
     task, exporter = setting.task, exporter_for(runtime)
+    if model.quant is None and exporter.float_runtime:
+        exporter = exporter_for(exporter.float_runtime)
     inputs = {
         "weights": weights_hash(model),
         "spec": model.spec.model_dump(mode="json"),
@@ -50,7 +52,7 @@ def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
         "lineage": list(model.lineage),
         "preprocessing": task.preprocessing.model_dump(mode="json"),
         "classes": list(task.classes),
-        "runtime": [runtime, exporter.version],
+        "runtime": [exporter.runtime, exporter.version],
         "versions": {name: installed_versions().get(name) for name in exporter.packages},
     }
     stage = setting.store.stage("file", inputs)
@@ -109,9 +111,14 @@ def measure_stage(setting: Setting, artifact: Artifact, config: MeasureRecipe) -
     )
 
 
-def duel_stage(setting: Setting, plain: Artifact, file: Artifact, config: MeasureRecipe) -> Ratio:
-    """How many times faster a file is than its own float file on this host, timed in turn, once."""
+def duel_stage(setting: Setting, plain: Artifact, file: Artifact, config: MeasureRecipe) -> Ratio | None:
+    """How many times faster a file is than its own float file on this host, timed in turn, once.
+
+    None where a runtime here only stands for a device's: its time says nothing of which file is faster there.
+    """
     first, second = (open_session(one, threads=config.threads) for one in (plain, file))
+    if first.place.caveat or second.place.caveat:
+        return None
     inputs = {
         "artifacts": [plain.computation, file.computation],
         "places": [session.place.model_dump(mode="json") for session in (first, second)],

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from galenic.compress.method import Method, TaskBound, TrainedMethod
 from galenic.compress.methods import METHODS
 from galenic.exporters.load import EXPORTERS, exporter_for
-from galenic.gating.profiles import load_profile
+from galenic.gating.profiles import check_runtime, load_profile
+from galenic.pipeline.footprint import has_board
 from galenic.pipeline.model_checks import check_models
 from galenic.pipeline.recipes import validated
 from galenic.record.errors import RecipeError
@@ -53,9 +54,13 @@ def make_plan(recipe: Recipe) -> Plan:
     """Check what can be checked without data.
 
     Raises:
-        RecipeError: an unknown method or option, an impossible order, nothing for the gate to check.
+        RecipeError: an unknown method or option, an impossible order, nothing for the gate to check, or a runtime that the
+            profile's device does not have.
         MissingPackage: the runtime is not installed.
     """
+    profile = load_profile(recipe.profile) if recipe.profile else None
+    if profile is not None:
+        check_runtime(profile, recipe.runtime)
     require_runtime(recipe.runtime)
     phases = tuple(_phase(phase, number) for number, phase in enumerate(recipe.phase, 1))
     _check_order(phases)
@@ -69,10 +74,13 @@ def make_plan(recipe: Recipe) -> Plan:
         )
     exporter = exporter_for(recipe.runtime)
     exporter.require()
+    has_board(recipe.runtime, profile)
+    if exporter.float_runtime:
+        require_runtime(exporter.float_runtime)
     for rule in (method.rule for phase in phases for method in phase.methods):
         if rule is not None:
             exporter.check_rule(rule)
-    return Plan(recipe, phases, load_profile(recipe.profile) if recipe.profile else None)
+    return Plan(recipe, phases, profile)
 
 
 def check_plan_against(task: Task, plan: Plan) -> None:

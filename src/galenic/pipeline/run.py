@@ -7,7 +7,7 @@ Candidates are compared on validation. The test set is read once, by the gate, f
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,11 +15,13 @@ from galenic.gating.budget import check_budget
 from galenic.pipeline.assemble import RunFacts, assemble_report
 from galenic.pipeline.chain import Finished, run_chain
 from galenic.pipeline.choice import choose
+from galenic.pipeline.footprint import footprint_of, footprint_sentence
 from galenic.pipeline.gate_stage import gate_stage
 from galenic.pipeline.plan import check_plan_against, make_plan
 from galenic.pipeline.run_folder import write_run
 from galenic.pipeline.setting import Setting
 from galenic.record.errors import ExitCode
+from galenic.record.measurement import Footprint
 from galenic.record.profile import BudgetResult, Profile
 from galenic.record.progress import Progress, silent
 from galenic.record.recipe import Recipe
@@ -56,13 +58,16 @@ def compress(recipe: Recipe, store: Store, progress: Progress = silent) -> Outco
     chain = run_chain(setting, plan)
     chosen = choose(recipe.choose, chain.last, plan.profile)
     gate = gate_stage(setting, recipe.gate, chosen.file.artifact, chain.reference.artifact)
-    budget = budget_of(plan.profile, chosen.file) if plan.profile else None
+    taken = footprint_of(setting, plan.profile, chosen.file.artifact)
+    if taken is not None:
+        chain = replace(chain, notes=(*chain.notes, footprint_sentence(taken)))
+    budget = budget_of(plan.profile, chosen.file, taken) if plan.profile else None
     facts = RunFacts(started.isoformat(timespec="seconds"), time.monotonic() - clock)
     report = assemble_report(setting, chain, chosen, gate, budget, facts)
     return Outcome(report, write_run(store, report, chain.all))
 
 
-def budget_of(profile: Profile, chosen: Finished) -> BudgetResult:
+def budget_of(profile: Profile, chosen: Finished, taken: Footprint | None = None) -> BudgetResult:
     """The chosen file beside the profile's limits."""
     return check_budget(
         profile,
@@ -71,4 +76,6 @@ def budget_of(profile: Profile, chosen: Finished) -> BudgetResult:
         memory_mb=chosen.measured.memory_peak_mb,
         where=chosen.measured.latency.where,
         caveat=chosen.measured.latency.caveat,
+        flash_bytes=taken.flash_bytes if taken else None,
+        ram_bytes=taken.ram_bytes if taken else None,
     )

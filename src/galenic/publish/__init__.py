@@ -1,0 +1,1 @@
+"""What leaves the workshop: the page that classifies pictures in a browser."""
