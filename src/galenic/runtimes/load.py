@@ -25,6 +25,7 @@ from galenic.runtimes import (
 from galenic.runtimes.card import check_card
 from galenic.runtimes.check import refuse_probabilities
 from galenic.runtimes.runtime import Runtime
+from galenic.runtimes.trial import try_in_child
 
 RUNTIMES: tuple[Runtime, ...] = (
     onnxruntime.RUNTIME,
@@ -80,11 +81,12 @@ def open_session(artifact: Artifact, threads: int = 1, device: str = "cpu") -> S
 def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Artifact:
     """An outside file as an Artifact: the runtime follows from the suffix, inputs and outputs are checked.
 
+    It is opened in a child process first: a hostile one may crash its parser, or never end.
     The file has to take what ``preprocessing`` gives and to answer one logit (not a probability) per class. Where it says inside
     what its inputs and classes are (``galenic.runtimes.card``), these have to be the task's, and the Artifact has the file's own.
 
     Raises:
-        ModelError: no runtime loads such a file, or its inputs or outputs are not those of the task.
+        ModelError: no runtime loads such a file, it crashes the runtime, or its inputs or outputs are not those of the task.
         MissingPackage: the runtime is not installed.
     """
     runtime = next((runtime for runtime in RUNTIMES if path.suffix in runtime.suffixes), None)
@@ -107,6 +109,7 @@ def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[st
         preprocessing=preprocessing,
         classes=classes,
     )
+    try_in_child(artifact)
     session = open_session(artifact)
     card = check_card(path, preprocessing, classes)
     refuse_probabilities(session)
