@@ -15,6 +15,20 @@ def test_difference_and_agreement_by_hand():
     assert (found.max_difference, found.agreement, found.n) == (2.0, 0.75, 4)
 
 
+def test_relative_differences_are_shares_of_the_largest_logit_of_the_reference():
+    # differences 0.5, 2 and 0.5 of eight; the largest |logit| of OURS is 3
+    found = compare(OURS, THEIRS, TaskKind.SINGLE_LABEL)
+    assert found.relative_difference == pytest.approx(2 / 3)
+    assert found.mean_difference == pytest.approx(3 / 8 / 3)
+    turned = compare(-OURS, -THEIRS, TaskKind.SINGLE_LABEL)
+    assert (turned.relative_difference, turned.mean_difference) == (found.relative_difference, found.mean_difference)
+
+
+def test_a_reference_of_zeros_gives_absolute_differences():
+    found = compare(np.zeros((2, 2), np.float32), np.full((2, 2), 0.25, np.float32), TaskKind.SINGLE_LABEL)
+    assert (found.relative_difference, found.mean_difference) == (0.25, 0.25)
+
+
 def test_multi_label_decisions_are_counted_one_by_one():
     others = OURS.copy()
     others[3, 0] = 0.25  # one of eight decisions changes

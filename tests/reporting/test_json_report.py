@@ -45,14 +45,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_report(tmp_path / "nowhere.json")
 
 
-@pytest.mark.parametrize("version", [0, 4, "1", None])
+@pytest.mark.parametrize("version", [0, 5, "1", None])
 def test_another_format_version_is_refused_by_its_number(passing: Report, version: object, tmp_path: Path) -> None:
     raw = json.loads(passing.model_dump_json()) | {"format_version": version}
     (tmp_path / "report.json").write_text(json.dumps(raw))
     with pytest.raises(InputError, match=r"format_version") as caught:
         read_report(tmp_path / "report.json")
     assert repr(version) in caught.value.given
-    assert "format_version 1, 2 or 3" in caught.value.expected
+    assert "format_version 1, 2, 3 or 4" in caught.value.expected
 
 
 def test_a_report_of_version_1_which_knows_no_probe_is_still_read(passing: Report, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from galenic.runtimes.answer import postprocess
 
 
 def compare(logits: np.ndarray, others: np.ndarray, kind: TaskKind) -> Parity:
-    """The largest difference of two (n, classes) logits, and the share of equal decisions.
+    """How far two (n, classes) logits differ, and the share of equal decisions.
 
-    A decision is a row's class; in multi-label tasks each of the n * classes yes or no.
+    A decision is a row's class; in multi-label tasks each of the n * classes yes or no. Relative differences are shares of the
+    largest |logit| of the first, the reference; of 1 where all of its logits are 0.
     """
     if logits.shape != others.shape or len(logits) == 0:
         raise ModelError(
@@ -25,6 +26,13 @@ def compare(logits: np.ndarray, others: np.ndarray, kind: TaskKind) -> Parity:
         raise ModelError(
             given="answers with NaN or infinite logits", expected="finite logits", todo="look at both models"
         )
-    difference = np.abs(logits.astype(np.float64) - others.astype(np.float64)).max()
+    difference = np.abs(logits.astype(np.float64) - others.astype(np.float64))
+    largest = float(np.abs(logits).max()) or 1.0
     agreement = np.mean(postprocess(logits, kind)[1] == postprocess(others, kind)[1])
-    return Parity(max_difference=float(difference), agreement=float(agreement), n=len(logits))
+    return Parity(
+        max_difference=float(difference.max()),
+        agreement=float(agreement),
+        n=len(logits),
+        relative_difference=float(difference.max()) / largest,
+        mean_difference=float(difference.mean()) / largest,
+    )

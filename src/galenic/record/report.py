@@ -6,6 +6,7 @@ FORMAT_VERSION
        transfer in the overlap. Version 1 is still read.
     3  quant: the points of every tensor, shares, weights_hash, measured, sensitivities and notes; in its rule arithmetic,
        group_size and layers, and the observer may be null. Versions 1 and 2 are still read.
+    4  parity: relative_difference and mean_difference, which may be null. Versions 1 to 3 are still read.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from galenic.record.quant import QuantSpec
 from galenic.record.recipe import Recipe
 from galenic.record.task import OverlapReport
 
-FORMAT_VERSION = 3
-READABLE_VERSIONS = (1, 2, 3)
+FORMAT_VERSION = 4
+READABLE_VERSIONS = (1, 2, 3, 4)
 
 
 class RunInfo(Record):
@@ -75,13 +76,21 @@ class Confusion(Record):
 class Parity(Record):
     """The file against the torch model it came from, or against that model's simulation, on the same inputs.
 
-    ``max_difference`` is of logits; ``agreement`` is the share of equal decisions; ``n`` the number of inputs.
+    Attributes:
+        max_difference: the largest one of a logit.
+        agreement: the share of equal decisions.
+        n: the number of inputs.
+        against: what the file is set beside.
+        relative_difference: the largest difference / the largest logit of what it is set beside; None in older reports.
+        mean_difference: the mean difference / that largest logit.
     """
 
     max_difference: float
     agreement: float
     n: int
     against: str = "the torch model"
+    relative_difference: float | None = None
+    mean_difference: float | None = None
 
 
 class Candidate(Record):
