@@ -62,20 +62,22 @@ def require_runtime(name: str) -> Runtime:
     return runtime
 
 
-def open_session(artifact: Artifact, threads: int = 1, device: str = "cpu") -> Session:
+def open_session(artifact: Artifact, threads: int = 1, device: str | None = None) -> Session:
     """Load ``artifact`` in the runtime that it is for, with that many threads.
 
     Args:
         artifact: the file.
         threads: of the processor.
-        device: ``cpu``, ``gpu``, or the runtime's own name of one (``CUDAExecutionProvider``, ``GPU.1``).
+        device: ``cpu``, ``gpu``, or the runtime's own name of one (``CUDAExecutionProvider``, ``GPU.1``); None for what the
+            runtime is for, which is the processor of all but TensorRT.
 
     Raises:
         MissingPackage: that runtime is not installed.
         InputError: the runtime has no such device here; nothing falls back to another one.
         ModelError: the file is missing, changed, damaged, or has other inputs or outputs than it should.
     """
-    return require_runtime(artifact.runtime).load(artifact, threads=threads, device=device)
+    runtime = require_runtime(artifact.runtime)
+    return runtime.load(artifact, threads=threads, device=device or runtime.device)
 
 
 def artifact_of_file(path: Path, preprocessing: Preprocessing, classes: tuple[str, ...]) -> Artifact:

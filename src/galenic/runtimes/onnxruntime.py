@@ -142,6 +142,7 @@ def opened(
     trace: str = "",
     entries: Mapping[str, str] = MappingProxyType({}),
     settings: Mapping[str, str] = MappingProxyType({}),
+    as_it_is: bool = False,
 ) -> Any:
     """An ``onnxruntime.InferenceSession`` that falls back to nothing.
 
@@ -153,6 +154,7 @@ def opened(
         trace: where the names of its profiler's files begin; empty for none.
         entries: more of ONNX Runtime's session config entries.
         settings: the provider's own options.
+        as_it_is: the provider sees the file's own graph, which ONNX Runtime does not optimise before.
 
     Raises:
         ModelError: ONNX Runtime cannot load the file, or ran it on another provider.
@@ -169,6 +171,8 @@ def opened(
     if artifact.quant is not None and artifact.quant.stays_float:
         # Else ONNX Runtime quantizes, on its own, a float layer's weights where Q and DQ stand around it.
         options.add_session_config_entry("optimization.disable_specified_optimizers", "WeightBiasQuantization")
+    if as_it_is:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if trace:
         options.enable_profiling, options.profile_file_prefix = True, trace
     if provider != PROVIDER:

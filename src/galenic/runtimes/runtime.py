@@ -11,6 +11,9 @@ from shutil import which
 from galenic.record.bench import OpTimes
 from galenic.record.errors import MissingPackage
 from galenic.record.session import Session
+from galenic.runtimes.check import CPU
+
+NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class Runtime:
         install: the one command that installs it.
         summary: one line for people.
         load: ``load(artifact, *, threads, device) -> Session``; the device is ``cpu``, ``gpu``, or the runtime's own name of one.
+        device: what a Session computes on where nobody says.
+        here: the same as ``load``, in the very process that calls it, of a runtime that may have an environment of its own.
+        installed: whether it is installed, where finding the package is not enough to say.
         importing: imports the package, where a plain import is not what is wanted.
         program: what has to be on the PATH besides.
         absence: why it cannot run on this machine although these are here, such as a card that is missing; empty where it can.
@@ -38,6 +44,9 @@ class Runtime:
     install: str
     summary: str
     load: Callable[..., Session]
+    device: str = CPU
+    here: Callable[..., Session] | None = None
+    installed: Callable[[], bool] | None = None
     importing: Callable[[], object] | None = None
     program: str = ""
     absence: Callable[[], str] | None = None
@@ -48,23 +57,32 @@ class Runtime:
     @property
     def available(self) -> bool:
         """Whether the package, and the program, are installed here, and nothing else of this machine is missing."""
-        return self._installed and not (self.absence is not None and self.absence())
+        return not self.lacking
+
+    @property
+    def lacking(self) -> str:
+        """Why it cannot run here, in few words; empty where it can."""
+        why = self.absence() if self.absence is not None else ""
+        return why or ("" if self._installed else NOT_INSTALLED)
 
     @property
     def _installed(self) -> bool:
+        if self.installed is not None:
+            return self.installed()
         return (not self.package or find_spec(self.package) is not None) and (
             not self.program or which(self.program) is not None
         )
 
     def require(self) -> None:
         """MissingPackage with the command that installs it, where it is not installed or cannot run here."""
-        why = self.absence() if self._installed and self.absence is not None else ""
-        if why or not self._installed:
+        why = self.lacking
+        if why:
             needed = f"the program {self.program}" if self.program else f"the Python package {self.package}"
+            here = why == NOT_INSTALLED
             raise MissingPackage(
-                given=f"the runtime {self.name}, {why or 'which is not installed here'}",
-                expected="a machine that has it" if why else needed,
-                todo=f"run{' there' if why else ''}: {self.install}",
+                given=f"the runtime {self.name}, {'which is not installed here' if here else why}",
+                expected=needed if here else "a machine that has it",
+                todo=f"run{'' if here else ' there'}: {self.install}",
             )
 
     def imported(self) -> None:

@@ -33,15 +33,16 @@ class Worker:
     Args:
         module: what runs, as after ``python -m``; or the program itself, by its path.
         subject: what it is for, such as ``/a/model.pte in ExecuTorch``; errors begin with it.
+        python: the interpreter that runs a module, of another environment than this process's; None for this one's.
     """
 
-    def __init__(self, module: str | Path, subject: str) -> None:
+    def __init__(self, module: str | Path, subject: str, python: Path | None = None) -> None:
         self._subject = subject
         self._one_at_a_time = threading.Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         # -P: no module is taken from the folder that one happens to stand in. -W: nobody reads warnings there.
-        python = [sys.executable, "-P", "-W", "ignore", "-m"]
-        command = [module] if isinstance(module, Path) else [*python, module]
+        interpreter = [python or sys.executable, "-P", "-W", "ignore", "-m"]
+        command = [module] if isinstance(module, Path) else [*interpreter, module]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr)
         self._end = weakref.finalize(self, _end, self._process, self._stderr)
 
