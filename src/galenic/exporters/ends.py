@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -21,16 +22,20 @@ from galenic.zoo.model import Model, parameters, weights_hash
 
 @dataclass(frozen=True)
 class Lowered:
-    """A model as the bytes of a file, with what its integers are."""
+    """A model as the bytes of a file, with what its integers are; ``stored_bytes`` as Artifact has it."""
 
     data: bytes
     precision: str
     quant: QuantSpec | None = None
     integer_ops: IntegerOps | None = None
+    stored_bytes: int | None = None
 
 
 def check_ends(model: Model, preprocessing: Preprocessing, classes: tuple[str, ...]) -> None:
-    """ModelError unless the model is at rest, takes what ``preprocessing`` gives and has one output per class."""
+    """ModelError unless the model is at rest, takes what ``preprocessing`` gives and has one output per class.
+
+    It takes that as one input, and computes on it in float32.
+    """
     if any(part.training for part in model.module.modules()):
         raise ModelError(
             given=f"{model.spec.architecture} cannot become a file: it is in training mode",
@@ -49,6 +54,8 @@ def check_ends(model: Model, preprocessing: Preprocessing, classes: tuple[str, .
             expected=f"{len(classes)}: one for each of {', '.join(classes)}",
             todo="build the model for this task",
         )
+    _check_inputs(model)
+    _check_numbers(model)
 
 
 def resting(model: Model) -> Model:
@@ -89,4 +96,33 @@ def write_file(
         parameters=parameters(model),
         quant=lowered.quant,
         integer_ops=lowered.integer_ops,
+        stored_bytes=lowered.stored_bytes,
     )
+
+
+def _check_inputs(model: Model) -> None:
+    given = inspect.signature(model.module.forward).parameters.values()
+    needed = [
+        one.name for one in given if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise ModelError(
+            given=f"{model.spec.architecture} cannot become a file: its forward takes {len(needed)} inputs ({', '.join(needed)})",
+            expected="a model with one input",
+            todo="wrap it in a module whose forward takes one tensor and makes the others of it",
+        )
+
+
+def _check_numbers(model: Model) -> None:
+    named = chain(model.module.named_parameters(), model.module.named_buffers())
+    others = [
+        (name, tensor.dtype) for name, tensor in named if tensor.is_floating_point() and tensor.dtype != torch.float32
+    ]
+    if others:
+        name, kind = others[0]
+        further = f", and {len(others) - 1} more are no float32" if len(others) > 1 else ""
+        raise ModelError(
+            given=f"{model.spec.architecture} cannot become a file: {name} is {str(kind).removeprefix('torch.')}{further}",
+            expected="float32 parameters and buffers",
+            todo="call module.float() first; a method of quantization makes smaller numbers of them",
+        )
