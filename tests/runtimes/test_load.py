@@ -15,7 +15,7 @@ IMAGE = Preprocessing(modality=Modality.IMAGE, raw_shape=(8, 9, 3), scale=1.0, m
 def test_every_runtime_has_its_own_name_suffix_and_command():
     assert len({runtime.name for runtime in RUNTIMES}) == len(RUNTIMES)
     for runtime in RUNTIMES:
-        assert runtime.install.startswith(("pip install 'galenic[", "apt-get install "))
+        assert runtime.install.startswith(("pip install 'galenic[", "apt-get install ", "python -m venv "))
         assert all(suffix.startswith(".") for suffix in runtime.suffixes)
         assert runtime.summary
 

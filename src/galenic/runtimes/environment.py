@@ -38,7 +38,10 @@ def python_of(name: str) -> Path | None:
 
 def command(name: str) -> str:
     """The one command that makes the environment of a runtime."""
-    folder = shlex.quote(str(folder_of(name)))
+    path = folder_of(name)
+    # Below the home folder it is the right command on another machine too.
+    at_home = path.is_relative_to(Path.home())
+    folder = f"~/{shlex.quote(str(path.relative_to(Path.home())))}" if at_home else shlex.quote(str(path))
     return f"python -m venv {folder} && {folder}/bin/pip install 'galenic[{name}]'"
 
 
