@@ -37,6 +37,7 @@ class Artifact(Record):
         parameters: 0 where they are not known.
         quant: None for a float file.
         integer_ops: counted in the file itself.
+        stored_bytes: of its weights and tables on a device, where the file is source text; None where the file is stored as it is.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Artifact(Record):
     parameters: int = 0
     quant: QuantSpec | None = None
     integer_ops: IntegerOps | None = None
+    stored_bytes: int | None = None
 
     @property
     def computation(self) -> dict[str, str]:
