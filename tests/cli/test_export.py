@@ -14,8 +14,8 @@ from galenic.pipeline import export as exporting
 from galenic.pipeline import web_cache
 from galenic.pipeline.recipes import packaged_recipe, packaged_text
 from galenic.record.artifact import IntegerOps
-from galenic.record.errors import InputError, MissingPackage
-from galenic.record.export import ExportedFile, ExportResult
+from galenic.record.errors import ExitCode, InputError, MissingPackage
+from galenic.record.export import ExportedFile, ExportResult, FailedExport
 from galenic.record.report import Parity
 from galenic.record.web import BrowserTiming, WebBuild
 
@@ -26,12 +26,27 @@ FILE = ExportedFile(
     sha256="0" * 64,
     size_bytes=320_000,
     integer_ops=IntegerOps(integer=9, floating=1, expected=10, left_float=("stem",)),
-    parity=Parity(max_difference=0.0123, agreement=0.996, n=256, against="its simulation"),
+    parity=Parity(
+        max_difference=0.5,
+        agreement=0.996,
+        n=256,
+        against="its simulation",
+        relative_difference=0.0123,
+        mean_difference=0.002,
+    ),
     caveat="not the device",
+    seconds=12.34,
 )
 PLAIN = FILE.model_copy(
-    update={"runtime": "onnxruntime", "integer_ops": None, "parity": Parity(max_difference=1e-6, agreement=1, n=256)}
+    update={
+        "runtime": "onnxruntime",
+        "integer_ops": None,
+        "parity": Parity(max_difference=0.1, agreement=1, n=256, relative_difference=1e-6, mean_difference=2e-7),
+        "seconds": None,
+    }
 )
+NOT_RUN = FILE.model_copy(update={"runtime": "tensorrt", "parity": None, "caveat": "not run: no NVIDIA card here"})
+FAILED = FailedExport(what="c", given="a softmax", expected="operations that it has", todo="choose litert")
 TIMED = BrowserTiming(
     runtime="litert", p50_ms=0.744, p90_ms=0.9, runs=100, load_ms=70, threads=1, max_difference=0, relative_difference=0,
     agreement=1, rows=16, where="Chrome/1; a desk",
@@ -76,15 +91,34 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ..
 def test_each_file_is_a_line_with_what_was_found(tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:
     text = run(tmp_path, "--runtime", "litert", "--runtime", "onnxruntime", "--output", str(tmp_path / "out")).output
     assert asked[0][2:5] == (["litert", "onnxruntime"], tmp_path / "out", None)
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
-    assert rows["litert"] == ["litert", "int8", "320", "KB", "9", "of", "10", "0.012", "99.6", "%", "256"]
-    assert rows["onnxruntime"][-4:] == ["1e-06", "100.0", "%", "256"]
+    rows = {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line}
+    assert rows["litert"] == "litert int8 320 KB 12.3 s 9 of 10 1.23 % 0.20 % 99.6 % 256"
+    assert rows["onnxruntime"] == "onnxruntime int8 320 KB – – 1e-06 2e-07 100.0 % 256", "without its time, before"
     assert "the test set was not read" in text
-    assert "from its simulation or the torch model" in text
+    assert "over the largest logit: from its simulation or the torch model" in text
     assert "• litert: not the device" in text
     assert "• litert computes on floats: stem" in text
     assert "• a note" in text
     assert str(tmp_path / "out" / "files") in text
+
+
+def test_what_was_not_run_and_what_was_not_made_is_said(
+    tmp_path: Path, asked: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = exporting.export
+
+    def partly(*parts: Any) -> exporting.Exported:
+        made = plain(*parts)
+        result = made.result.model_copy(update={"files": (NOT_RUN,), "failed": (FAILED,)})
+        return exporting.Exported(result, made.folder)
+
+    monkeypatch.setattr(exporting, "export", partly)
+    done = run(tmp_path, "--runtime", "tensorrt", "--runtime", "c")
+    assert done.exit_code == ExitCode.USAGE == 2
+    assert "not run" in next(line for line in done.output.splitlines() if line.startswith("tensorrt"))
+    assert "• tensorrt: not run: no NVIDIA card here" in done.output
+    assert "from its simulation" not in done.output
+    assert "✗ c was not made: a softmax; expected operations that it has; choose litert" in done.output
 
 
 def test_a_page_shows_what_was_measured_and_how_to_look_at_it(tmp_path: Path, asked: list[tuple[Any, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""Progress without a terminal is one line when a piece of work is done."""
+"""Progress without a terminal is a line when a piece of work begins and one when it is done; with one, a bar that moves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ from galenic.cli.screen import Bars, show_error
 from galenic.record.errors import DataError
 
 
-def test_without_a_terminal_only_finished_work_is_told(capsys) -> None:
+def test_without_a_terminal_the_beginning_and_the_end_are_told(capsys) -> None:
     with Bars() as bars:
         bars("training", 0, 2)
         bars("training", 1, 2, "loss 0.5")
         bars("training", 2, 2, "loss 0.4")
-    assert capsys.readouterr().err.splitlines() == ["done: training loss 0.4"]
+    assert capsys.readouterr().err.splitlines() == ["begun: training", "done: training loss 0.4"]
+
+
+def test_the_bar_of_work_without_parts_moves_until_it_is_done() -> None:
+    bars = Bars()
+    bars("exporting", 0, 1)
+    bars("training", 0, 2)
+    bars("training", 1, 2)
+    whole, parts = bars._bars.tasks
+    assert (whole.total, whole.finished) == (None, False), "rich draws a moving bar where the total is not known"
+    assert (parts.total, parts.completed) == (2, 1)
+    bars("exporting", 1, 1)
+    assert (whole.total, whole.completed, whole.finished) == (1, 1, True)
 
 
 def test_on_a_terminal_a_long_note_is_shown_whole_on_a_line_of_its_own(monkeypatch) -> None:

@@ -10,16 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from galenic.cli.options import DEFAULT_STORE, StoreOption, store_at
-from galenic.cli.screen import Bars, output
+from galenic.cli.screen import Bars, errors, output
 from galenic.record.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from galenic.record.export import ExportResult
+    from galenic.record.report import Parity
     from galenic.record.web import WebBuild
 
 NAME = "export"
+SMALL_SHARE = 1e-3
 
 
 def command(
@@ -78,23 +80,30 @@ def _export(
         output.print(f"files  {made.folder / 'files'}", soft_wrap=True, markup=False)
     if made.result.page is not None and web is not None:
         _show_page(made.result.page, web)
+    for failed in made.result.failed:
+        errors.print(Text(f"✗ {failed.what} was not made: {failed.given}; expected {failed.expected}; {failed.todo}"))
+    if made.result.failed:
+        raise typer.Exit(made.exit_code)
 
 
 def _show_files(result: ExportResult) -> None:
-    from galenic.reporting.numbers import size
+    from galenic.reporting.numbers import MISSING, size
     from galenic.reporting.words import integer_layers
 
     output.print(Text(f"{result.title}, on {result.split}; the test set was not read."))
     if result.files:
-        table = _table("runtime", "precision", "size", "integers", "differs by", "same class", "n")
+        table = _table(
+            "runtime", "precision", "size", "made in", "integers", "differs by", "on average", "same class", "n"
+        )
         for file in result.files:
-            parity = file.parity
-            cells = (f"{parity.max_difference:.2g}", f"{parity.agreement * 100:.1f} %", str(parity.n))
-            layers = integer_layers(file.integer_ops)
-            table.add_row(*map(Text, (file.runtime, file.precision, size(file.size_bytes), layers, *cells)))
+            seconds = MISSING if file.seconds is None else f"{file.seconds:.1f} s"
+            cells = (file.runtime, file.precision, size(file.size_bytes), seconds, integer_layers(file.integer_ops))
+            table.add_row(*map(Text, (*cells, *_parity_cells(file.parity))))
         output.print(table)
-        against = dict.fromkeys(file.parity.against for file in result.files)
-        output.print(Text(f"• Differences are of logits, the largest one, from {' or '.join(against)}."))
+        against = dict.fromkeys(file.parity.against for file in result.files if file.parity is not None)
+        if against:
+            words = "Differences of logits, the largest and the mean one, over the largest logit"
+            output.print(Text(f"• {words}: from {' or '.join(against)}."))
     caveats = [f"{file.runtime}: {file.caveat}" for file in result.files if file.caveat]
     floats = [
         f"{file.runtime} computes on floats: {', '.join(file.integer_ops.left_float)}"
@@ -105,11 +114,28 @@ def _show_files(result: ExportResult) -> None:
         output.print(Text(f"• {sentence}"))
 
 
+def _parity_cells(parity: Parity | None) -> tuple[str, ...]:
+    """The differences, the agreement and the number of rows; a file that was not run has none of them."""
+    if parity is None:
+        return "not run", *[""] * 3
+    shares = _share(parity.relative_difference), _share(parity.mean_difference)
+    return *shares, f"{parity.agreement * 100:.1f} %", str(parity.n)
+
+
+def _share(value: float | None) -> str:
+    """A share of the largest logit: in percent, or in powers of ten where it is far below one."""
+    from galenic.reporting.numbers import MISSING
+
+    if value is None:
+        return MISSING
+    return f"{value * 100:.2f} %" if value >= SMALL_SHARE else f"{value:.0e}"
+
+
 def _show_page(build: WebBuild, folder: Path) -> None:
     if build.timings:
         table = _table("in the browser", "p50", "p90", "differs by", "same class", "n")
         for one in build.timings:
-            cells = (f"{one.p50_ms:.2f} ms", f"{one.p90_ms:.2f} ms", f"{one.max_difference:.2g}")
+            cells = (f"{one.p50_ms:.2f} ms", f"{one.p90_ms:.2f} ms", _share(one.relative_difference))
             table.add_row(*map(Text, (one.runtime, *cells, f"{one.agreement * 100:.1f} %", str(one.rows))))
         output.print(table)
         output.print(Text(f"• {build.timings[0].where}, one thread, inference alone"))

@@ -39,7 +39,9 @@ def show_internal_error(error: Exception) -> None:
 
 
 class Bars:
-    """A progress sink: a bar with the time left for each piece of work, or one line when done where there is no terminal."""
+    """A progress sink: a bar with the time left for each piece of work; where there is no terminal, a line when it begins and
+    one when it is done. The bar of work that has no parts moves to and fro, since nothing says how much of it is left.
+    """
 
     def __init__(self) -> None:
         self._bars = Progress(
@@ -69,8 +71,11 @@ class Bars:
         if len(note) > A_FEW_WORDS and errors.is_terminal:
             self._bars.console.print(note, highlight=False, markup=False)
             note = ""
+        known = None if done < total == 1 else total
         if work not in self._tasks or (done == 0 and self._bars.tasks[self._tasks[work]].finished):
-            self._tasks[work] = self._bars.add_task(work, total=total, completed=done, note=note)
-        self._bars.update(self._tasks[work], completed=done, total=total, note=note)
+            self._tasks[work] = self._bars.add_task(work, total=known, completed=done, note=note)
+            if done < total and not errors.is_terminal:
+                errors.print(f"begun: {work}", highlight=False, markup=False)
+        self._bars.update(self._tasks[work], completed=done, total=known, note=note)
         if done == total and not errors.is_terminal:
             errors.print(f"done: {work} {note}", highlight=False)

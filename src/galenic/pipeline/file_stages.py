@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,14 @@ PARITY_ROWS, LATENCY_ROWS = 256, 64
 
 
 @dataclass(frozen=True)
+class Exported:
+    """A file, and how many seconds its export took when it was made; None in a store of before that was kept."""
+
+    artifact: Artifact
+    seconds: float | None
+
+
+@dataclass(frozen=True)
 class Measured:
     """What one file took on this host."""
 
@@ -42,6 +51,11 @@ class Measured:
 
 def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
     """The model as a file of this runtime, on its own grids where it is quantized; of its stand-in where it has no floats."""
+    return timed_export(setting, model, runtime).artifact
+
+
+def timed_export(setting: Setting, model: Model, runtime: str) -> Exported:
+    """The same, with the time that it took."""
     task, exporter = setting.task, exporter_for(runtime)
     if model.quant is None and exporter.float_runtime:
         exporter = exporter_for(exporter.float_runtime)
@@ -58,17 +72,19 @@ def export_stage(setting: Setting, model: Model, runtime: str) -> Artifact:
     stage = setting.store.stage("file", inputs)
     with stage.locked():
         if stage.result is None:
+            started = time.perf_counter()
             artifact = exporter.export(
                 model,
                 stage.folder / f"model{exporter.suffix}",
                 preprocessing=task.preprocessing,
                 classes=task.classes,
             )
-            stage.finish(
-                {"artifact": artifact.model_copy(update={"path": Path(artifact.path.name)}).model_dump(mode="json")}
-            )
-        artifact = Artifact.model_validate((stage.result or {})["artifact"])
-        return artifact.model_copy(update={"path": stage.folder / artifact.path})
+            inside = artifact.model_copy(update={"path": Path(artifact.path.name)})
+            seconds = round(time.perf_counter() - started, 2)
+            stage.finish({"artifact": inside.model_dump(mode="json"), "seconds": seconds})
+        result = stage.result or {}
+        artifact = Artifact.model_validate(result["artifact"])
+        return Exported(artifact.model_copy(update={"path": stage.folder / artifact.path}), result.get("seconds"))
 
 
 def predict_stage(setting: Setting, artifact: Artifact, split: SplitName) -> Predictions:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from galenic.compress.method import Method, TaskBound, TrainedMethod
+from galenic.compress.method import CostBound, Method, TaskBound, TrainedMethod
 from galenic.compress.methods import METHODS
 from galenic.exporters.load import EXPORTERS, exporter_for
 from galenic.gating.profiles import check_runtime, load_profile
@@ -20,7 +20,7 @@ from galenic.record.recipe import FILE_PREFIX as FILE_PREFIX
 from galenic.record.recipe import ModelRecipe, PhaseRecipe, Recipe
 from galenic.record.task import Task, TaskKind
 from galenic.record.training import Rows, TrainingConfig
-from galenic.runtimes.load import require_runtime
+from galenic.runtimes.load import require_runtime, runtime_named
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,13 @@ class Plan:
     profile: Profile | None
 
 
-def make_plan(recipe: Recipe) -> Plan:
+def make_plan(recipe: Recipe, *, ships: bool = True) -> Plan:
     """Check what can be checked without data.
+
+    Args:
+        recipe: the recipe.
+        ships: whether its file is run and judged in its own runtime; where only its models are made, that runtime is needed
+            where they need it.
 
     Raises:
         RecipeError: an unknown method or option, an impossible order, nothing for the gate to check, or a runtime that the
@@ -61,7 +66,7 @@ def make_plan(recipe: Recipe) -> Plan:
     profile = load_profile(recipe.profile) if recipe.profile else None
     if profile is not None:
         check_runtime(profile, recipe.runtime)
-    require_runtime(recipe.runtime)
+    runtime_named(recipe.runtime)
     phases = tuple(_phase(phase, number) for number, phase in enumerate(recipe.phase, 1))
     _check_order(phases)
     check_models(recipe, [phase.methods for phase in phases])
@@ -72,15 +77,31 @@ def make_plan(recipe: Recipe) -> Plan:
             expected="at least one of gate.margins or gate.floors (auc, sensitivity, specificity, accuracy)",
             todo="decide how much may be lost before the run and write it into [gate.margins]",
         )
-    exporter = exporter_for(recipe.runtime)
+    if ships or runs_files(recipe, phases):
+        _check_own_runtime(recipe.runtime, phases)
+    if ships:
+        has_board(recipe.runtime, profile)
+    return Plan(recipe, phases, profile)
+
+
+def runs_files(recipe: Recipe, phases: Sequence[Phase]) -> bool:
+    """Whether making the models alone runs files in the recipe's runtime: of a teacher that answers, or to measure a latency."""
+    methods = [method for phase in phases for method in phase.methods]
+    nets = not all(one.is_file for one in recipe.teacher or (recipe.reference,))
+    taught = nets and any(method.needs_teacher for method in methods)
+    return taught or any(isinstance(method, CostBound) and method.measures_cost for method in methods)
+
+
+def _check_own_runtime(runtime: str, phases: Sequence[Phase]) -> None:
+    """The recipe's runtime and its converter are here, and it can hold what the phases make."""
+    require_runtime(runtime)
+    exporter = exporter_for(runtime)
     exporter.require()
-    has_board(recipe.runtime, profile)
     if exporter.float_runtime:
         require_runtime(exporter.float_runtime)
     for rule in (method.rule for phase in phases for method in phase.methods):
         if rule is not None:
             exporter.check_rule(rule)
-    return Plan(recipe, phases, profile)
 
 
 def check_plan_against(task: Task, plan: Plan) -> None:

@@ -1,4 +1,7 @@
-"""A recipe's chain as torch models alone: what is in the store is read from there, and nothing is run on the test set."""
+"""A recipe's chain as torch models alone: what is in the store is read from there, and nothing is run on the test set.
+
+The recipe's runtime is needed where a teacher answers in it, or a method measures a latency in it (``plan.runs_files``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from galenic.pipeline.chain import measured_phase, teachers_of, written_back
 from galenic.pipeline.costs import LatencyCost
 from galenic.pipeline.plan import Plan
-from galenic.pipeline.reference import build_model, make_model, prepare_reference, prepare_teachers
+from galenic.pipeline.reference import Trusted, build_model, make_model, prepare_reference, prepare_teachers
 from galenic.pipeline.rehearsal import rehearse
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.training_stages import run_phase
@@ -29,13 +32,13 @@ def last_model(setting: Setting, plan: Plan) -> LastModel:
     rehearse(setting, plan)
     if not plan.phases:
         return _without_phases(setting, recipe)
-    distils = any(method.needs_teacher for phase in plan.phases for method in phase.methods)
-    named = prepare_teachers(setting, recipe) if distils else ()
-    needed = recipe.student is None or (distils and not named)
-    trusted = prepare_reference(setting, recipe.reference, recipe.runtime) if needed else None
-    teachers = teachers_of(setting, plan, named or ([trusted] if trusted else []))
-    model = build_model(setting, recipe.student)[0] if recipe.student else trusted.model if trusted else None
-    assert model is not None  # the plan has refused a file without a student
+    trusted: tuple[Trusted, ...] = ()
+    if any(method.needs_teacher for phase in plan.phases for method in phase.methods):
+        named = prepare_teachers(setting, recipe)
+        trusted = named or (prepare_reference(setting, recipe.reference, recipe.runtime),)
+    teachers = teachers_of(setting, plan, trusted)
+    # a net: the plan has refused a file without a student
+    model = build_model(setting, recipe.student)[0] if recipe.student else make_model(setting, recipe.reference).model
     cost, resolved = LatencyCost(setting, recipe.runtime, recipe.measure), list[PhaseRecipe]()
     for planned, own in zip(plan.phases, recipe.phase, strict=True):
         phase = measured_phase(setting, planned, model)

@@ -16,8 +16,9 @@ class ExportedFile(Record):
         path: inside of the folder that was written.
         runtime: that loads it.
         precision, sha256, size_bytes, integer_ops: as in its Artifact.
-        parity: to the torch model, or to the simulation of its integers, on validation.
-        caveat: what its answers here are not, where this host does not run what the device runs.
+        parity: to the torch model, or to the simulation of its integers, on validation; None where the file was not run.
+        caveat: what its answers here are not, where this host does not run what the device runs; or why it was not run.
+        seconds: what its export took when it was made; None where that was not recorded.
     """
 
     path: str
@@ -26,8 +27,18 @@ class ExportedFile(Record):
     sha256: str
     size_bytes: int
     integer_ops: IntegerOps | None
-    parity: Parity
+    parity: Parity | None
     caveat: str = ""
+    seconds: float | None = None
+
+
+class FailedExport(Record):
+    """What could not be made, a runtime's file or the ``page``, and why; the words are those of the error."""
+
+    what: str
+    given: str
+    expected: str
+    todo: str
 
 
 class ExportResult(Record):
@@ -38,7 +49,8 @@ class ExportResult(Record):
         title: what the model was made by.
         split: what its parity was found on.
         files: one for each runtime.
-        page: how the page was made, None where none was asked for.
+        failed: what was asked for and could not be made.
+        page: how the page was made, None where none was asked for or made.
         notes: what a reader has to know.
         recipe: with every choice that was made by measuring.
     """
@@ -47,6 +59,7 @@ class ExportResult(Record):
     title: str
     split: str
     files: tuple[ExportedFile, ...]
+    failed: tuple[FailedExport, ...] = ()
     page: WebBuild | None = None
     notes: tuple[str, ...] = ()
     recipe: Recipe
