@@ -86,12 +86,14 @@ def profiles(
             limit(p.size_bytes / 1e6 if p.size_bytes else None, "MB"),
             limit(p.p90_ms, "ms"),
             limit(p.memory_mb, "MB"),
-            ", ".join(preset.name for preset in p.preset) or "-",
+            limit(p.flash_bytes / 1024 if p.flash_bytes else None, "KiB"),
+            limit(p.ram_bytes / 1024 if p.ram_bytes else None, "KiB"),
             p.summary,
         )
         for p in all_profiles()
     )
-    _show(("profile", "size", "p90", "memory", "presets", "what it is"), rows)
+    _show(("profile", "size", "p90", "memory", "flash", "RAM", "what it is"), rows)
+    output.print("Precision, energy, runtimes and what one would do first: galenic profiles NAME", highlight=False)
 
 
 def runtimes(
@@ -100,14 +102,13 @@ def runtimes(
         typer.Option(metavar="FILE", help="Show what a phone's accelerators would refuse of this .tflite file."),
     ] = None,
 ) -> None:
-    """List the runtimes and whether they are installed here."""
+    """List the runtimes and whether they can run here."""
     from galenic.runtimes.load import RUNTIMES
 
     if delegates is not None:
         _show_delegates(delegates)
         return
-    rows = ((r.name, "yes" if r.available else f"no: {r.install}", r.summary) for r in RUNTIMES)
-    _show(("runtime", "installed", "what it is"), rows)
+    _show(("runtime", "here", "what it is"), ((r.name, r.state, r.summary) for r in RUNTIMES))
     output.print(NOT_SUPPORTED, highlight=False, markup=False)
 
 
@@ -144,9 +145,16 @@ def _show_profile(profile: Profile) -> None:
     """Every limit and number of a profile, then its presets as they are pasted into a recipe."""
     from galenic.gating.profiles import fragment
 
-    values = profile.model_dump(exclude={"preset", "power", "runtimes", "name", "summary"}, exclude_none=True)
+    values = profile.model_dump(
+        exclude={"preset", "power", "runtimes", "precisions", "name", "summary"}, exclude_none=True
+    )
     power = profile.power.model_dump(exclude_none=True) if profile.power else {}
-    known = {**values, "runtimes": ", ".join(profile.runtimes) or "any"} | {f"power.{k}": v for k, v in power.items()}
+    known = {
+        **values,
+        "precisions": ", ".join(profile.precisions) or "any",
+        "runtimes": ", ".join(profile.runtimes) or "any",
+        **{f"power.{key}": value for key, value in power.items()},
+    }
     output.print(profile.summary, highlight=False, markup=False)
     _show(
         ("key", "value"),

@@ -66,6 +66,14 @@ class Runtime:
         return why or ("" if self._installed else NOT_INSTALLED)
 
     @property
+    def state(self) -> str:
+        """Whether it can run here, for people: with the reason and the command where it cannot."""
+        why = self.lacking
+        if why:
+            return f"{why}{'' if why == NOT_INSTALLED else '; elsewhere'}: {self.install}"
+        return "installed" if self.package or self.program else "needs no package"
+
+    @property
     def _installed(self) -> bool:
         if self.installed is not None:
             return self.installed()
