@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 from galenic import methods as gx
-from galenic.exporters.load import EXPORTERS
 from galenic.gating.metrics import metrics
 from galenic.pipeline.file_stages import duel_stage, parity_of
 from galenic.record.predictions import Predictions
@@ -27,7 +26,7 @@ from lab import declare_comparison, setting
 from nets import CELLS, DATA_SETS, DRAWS, changes, mean_of, net, quantized, task_of, tested
 from result import figure, write
 
-RUNTIMES = tuple(exporter.runtime for exporter in EXPORTERS)
+RUNTIMES = ("onnxruntime", "openvino", "litert", "executorch")
 NAMES = [f"{name}.{data}" for name, data in CELLS]
 
 
@@ -78,6 +77,7 @@ def measured(task: Any, model: Model, made: list[Model], runtime: str, timed: bo
     }
     if timed:
         speed = duel_stage(where, plain, files[0], MeasureRecipe(threads=1))
+        assert speed is not None, f"{runtime} here only stands for a device's"
         cell["speedup"] = figure(speed.value, "ratio", low=speed.low, high=speed.high, n=speed.rounds, seeds=[0])
     ops = [one.integer_ops for one in files if one.integer_ops]
     return cell, {
