@@ -23,7 +23,7 @@ from galenic.exporters.onnx_half import lower_half
 from galenic.exporters.onnx_int8 import check_static, lower_int8
 from galenic.exporters.onnx_qdq import DQ, drop_unused, output_axis
 from galenic.exporters.openvino_release import release
-from galenic.exporters.tensorrt_grids import symmetric_spec, to_symmetric
+from galenic.exporters.tensorrt_grids import free_kept, symmetric_spec, to_symmetric
 from galenic.exporters.tensorrt_rules import BLOCKS, DENSE, OPSET_OF_INT4, Graph, Violation, rules
 from galenic.record.artifact import IntegerOps
 from galenic.record.errors import ModelError
@@ -49,6 +49,7 @@ def lower_static(model: Model, graph: ModelProto) -> Lowered:
     def adapt(quantized: ModelProto) -> None:
         to_symmetric(quantized, graph)
         release(quantized)
+        free_kept(quantized)
 
     lowered = lower_int8(model, graph, count_integer, adapt)
     assert lowered.quant is not None
@@ -138,7 +139,9 @@ def _store_blocks(model: ModelProto, node: NodeProto, point: QuantPoint) -> None
     """Put INT4 blocks and their DQ where a dense layer's weight was, in place."""
     name = node.input[1]
     weight = next((tensor for tensor in model.graph.initializer if tensor.name == name), None)
-    block, outputs = point.group_size, output_axis(node)
+    outputs = output_axis(node)
+    # A group that holds all the weights of an output is one block.
+    block = point.group_size or (weight.dims[1 - outputs] if weight is not None and node.op_type in DENSE else 0)
     if weight is None or node.op_type not in DENSE or block not in BLOCKS:
         raise ModelError(
             given=f"{node.name}, {node.op_type} with {point.bits}-bit weights in groups of {block}, for {RUNTIME}",

@@ -2,6 +2,7 @@
 
     real = scale * integer, -128 <= integer <= 127        scale = max(|low|, |high|) / 127 of the unsigned grid's range
     biases     float: TensorRT has no int32 tensors in a graph, and adds a bias to its sums itself
+    kept       a float layer takes what is before a rounding, not what is behind it
     ReLU       again its own operation: an unsigned grid cuts below 0 by itself, a symmetric one does not
 A tensor that is never negative has 128 of 256 levels left, and steps twice as wide. The grids of gates become ones on which a half,
 which every gate gives that is dead, is an integer too.
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from galenic.exporters.onnx_graph import WEIGHTED_OPS
 from galenic.exporters.onnx_qdq import DQ, Q, drop_unused
 from galenic.record.quant import QuantPoint, QuantSpec, TensorRole
 
@@ -106,6 +108,26 @@ def restore_biases(quantized: ModelProto, graph: ModelProto) -> None:
     for node in biases:
         quantized.graph.node.remove(node)
         _add_constants(quantized, floats, node.output)
+    drop_unused(quantized)
+
+
+def free_kept(quantized: ModelProto) -> None:
+    """Give float layers what is rounded before them as it was, in place: TensorRT wants both inputs of a layer rounded, or none.
+
+    What else reads the rounded tensor still does; a rounding that nothing reads any more is taken away.
+    """
+    graph = quantized.graph
+    makers = {tensor: node for node in graph.node for tensor in node.output}
+    floats = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        dequantize = makers.get(node.input[0]) if node.op_type in WEIGHTED_OPS and node.input[1] in floats else None
+        quantize = makers.get(dequantize.input[0]) if dequantize is not None and dequantize.op_type == DQ else None
+        if quantize is not None and quantize.op_type == Q:
+            node.input[0] = quantize.input[0]
+    for kind in (DQ, Q):
+        read = {tensor for node in graph.node for tensor in node.input} | {end.name for end in graph.output}
+        for unread in [node for node in graph.node if node.op_type == kind and node.output[0] not in read]:
+            graph.node.remove(unread)
     drop_unused(quantized)
 
 
