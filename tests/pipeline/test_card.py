@@ -33,5 +33,19 @@ def test_a_card_comes_back_and_its_classes_bind(task, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         prepare_reference(other, reference, "onnxruntime")
     assert "in that order" in caught.value.expected
-    (tmp_path / "teacher.onnx.json").write_text("{")
+
+
+@pytest.mark.parametrize("text", ["{", '{"path": "x"}', "[]", ""])
+def test_a_damaged_card_is_said_and_not_passed_over(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "net.onnx"
     assert read_card(path) is None
+    (tmp_path / "net.onnx.json").write_text(text)
+    with pytest.raises(ModelError, match=r"net\.onnx\.json, which is no card of galenic's: ") as caught:
+        read_card(path)
+    assert "copy it again" in caught.value.todo
+
+
+def test_a_card_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx.json").mkdir()
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_card(tmp_path / "net.onnx")

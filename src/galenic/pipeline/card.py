@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
 from galenic.store.files import write_text
 
 
@@ -17,11 +18,30 @@ def write_card(artifact: Artifact, path: Path) -> None:
 
 
 def read_card(path: Path) -> Artifact | None:
-    """The card of the file at ``path``, or None where none lies there or it cannot be read."""
+    """The card of the file at ``path``, or None where none lies there.
+
+    Raises:
+        ModelError: one lies there that cannot be read: what it says of inputs and classes must not be guessed instead.
+    """
+    card = _beside(path)
     try:
-        return Artifact.model_validate_json(_beside(path).read_bytes())
-    except (OSError, ValidationError):
+        return Artifact.model_validate_json(card.read_bytes())
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _damaged(card, f"cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise _damaged(card, f"is no card of galenic's: {where}: {first['msg']}") from error
+
+
+def _damaged(card: Path, what: str) -> ModelError:
+    return ModelError(
+        given=f"{card}, which {what}",
+        expected="the card that galenic wrote beside the file",
+        todo="copy it again along with the file, export the file again, or move what is no card out of the way",
+    )
 
 
 def _beside(path: Path) -> Path:
