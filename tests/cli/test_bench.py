@@ -17,10 +17,12 @@ from galenic.measuring.memory import Memory
 from galenic.pipeline import bench as module
 from galenic.record.bench import BenchResult, ColdStart, Mode
 from galenic.record.errors import InputError
+from galenic.record.measurement import Place
 from tiny_file import tiny_file
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-START = ColdStart(total=100, low=90, high=110, imports=50, load=20, first_answer=5, n=1)
+HERE = Place(machine="here", runtime="onnxruntime", threads=1)
+START = ColdStart(total=100, low=90, high=110, imports=50, load=20, first_answer=5, n=1, place=HERE)
 
 
 def galenic(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -32,7 +34,8 @@ def galenic(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FLOORS", {mode: Floor(8, 0.0, 1, 0.001) for mode in Mode})
     monkeypatch.setattr(module, "measure_cold_start", lambda *_, **__: START)
-    monkeypatch.setattr(module, "measure_memory", lambda *_, **__: Memory(peak_mb=60.0, baseline_mb=50.0))
+    monkeypatch.setattr(module, "measure_memory", lambda *_, **__: Memory(peak_mb=60.0, baseline_mb=50.0, place=HERE))
+    monkeypatch.setattr(module, "try_in_child", lambda *_, **__: None)
 
 
 def test_a_quick_run_measures_everything_and_writes_it(tmp_path: Path) -> None:
@@ -53,8 +56,11 @@ def test_a_quick_run_measures_everything_and_writes_it(tmp_path: Path) -> None:
     assert row.throughput.value > 0
     assert row.cold_start is not None
     assert row.cold_start.total > row.cold_start.imports + row.cold_start.load + row.cold_start.first_answer > 0
-    assert row.memory_peak_mb is not None
-    assert 10 < row.memory_peak_mb < 1000
+    assert row.memory_peak is not None
+    assert 10 < row.memory_peak.value < 1000
+    assert row.memory_peak.place == row.cold_start.place
+    assert row.memory_peak.place is not None
+    assert row.memory_peak.place.versions == row.versions
     assert row.op_times is not None
     assert row.op_times.ops
     assert "ops-data" in page.read_text()

@@ -8,22 +8,26 @@ import pytest
 from galenic.measuring import cold_start
 from galenic.measuring.cold_start import measure_cold_start
 from galenic.record.errors import InputError, ModelError
+from galenic.record.measurement import Place
+from galenic.runtimes.load import open_session
 
 ROW = np.zeros((1, 2), np.float32)
+PLACE = Place(machine="here", runtime="onnxruntime")
 
 
 def test_medians_and_ends_of_the_processes_by_hand(artifact, monkeypatch):
     told = iter([(30.0, 3.0, 10.0, 1.0), (20.0, 9.0, 5.0, 2.0), (100.0, 6.0, 1.0, 3.0)])
     keys = ("total", "imports", "load", "first_answer")
-    monkeypatch.setattr(cold_start, "_one", lambda artifact, order: dict(zip(keys, next(told), strict=True)))
+    monkeypatch.setattr(cold_start, "_one", lambda artifact, order: (dict(zip(keys, next(told), strict=True)), PLACE))
     found = measure_cold_start(artifact, ROW, processes=3)
     assert (found.total, found.imports, found.load, found.first_answer) == (30.0, 6.0, 5.0, 2.0)
-    assert (found.low, found.high, found.n) == (20.0, 100.0, 3)
+    assert (found.low, found.high, found.n, found.place) == (20.0, 100.0, 3, PLACE)
 
 
 def test_a_process_starts_loads_and_answers(artifact):
     found = measure_cold_start(artifact, ROW, processes=1)
     assert found.n == 1
+    assert found.place == open_session(artifact).place
     assert min(found.imports, found.load, found.first_answer) > 0
     assert found.imports + found.load + found.first_answer < found.total < 120_000
 

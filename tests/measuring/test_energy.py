@@ -33,7 +33,9 @@ POWER = Power(
     nj_per_mac_high=4.0,
 )
 CHIP = Profile(name="chip", summary="", device="chip", power=POWER)
-MEASURED = DeviceMeasurement(device="chip", sha256="a" * 64, method="a shunt, 10 s", runs=50, energy_mj=7.0)
+MEASURED = DeviceMeasurement(
+    device="chip", sha256="a" * 64, runtime="onnxruntime", threads=1, method="a shunt, 10 s", runs=50, energy_mj=7.0
+)
 
 
 @pytest.fixture
@@ -166,10 +168,31 @@ def test_horowitz_by_hand():
 def test_a_measurement_is_of_one_file_on_one_device(net):
     other = MEASURED.model_copy(update={"sha256": "b" * 64})
     elsewhere = MEASURED.model_copy(update={"device": "watch"})
-    assert device_measurement([other, elsewhere, MEASURED], net, CHIP) is MEASURED
+    assert device_measurement([other, elsewhere, MEASURED], net, CHIP) == MEASURED
     assert device_measurement([other, elsewhere], net, CHIP) is None
-    with pytest.raises(InputError, match=r"2 measurements of dense.onnx on chip: \[7.0, 8.0\] mJ"):
-        device_measurement([MEASURED, MEASURED.model_copy(update={"energy_mj": 8.0})], net, CHIP)
+
+
+def test_a_measurement_is_of_one_runtime_and_number_of_threads(net):
+    assert device_measurement([MEASURED], net, CHIP, threads=2) is None
+    assert device_measurement([MEASURED], net.model_copy(update={"runtime": "litert"}), CHIP) is None
+    two = MEASURED.model_copy(update={"threads": 2, "energy_mj": 9.0})
+    assert device_measurement([MEASURED, two], net, CHIP, threads=2) == two
+
+
+def test_measurements_of_several_quantities_are_taken_together(net):
+    times = MEASURED.model_copy(update={"method": "a timer", "runs": 20, "energy_mj": None, "p90_ms": 12.0})
+    memory = times.model_copy(update={"p90_ms": None, "memory_mb": 3.5})
+    found = device_measurement([times, MEASURED, memory], net, CHIP)
+    assert (found.energy_mj, found.p90_ms, found.memory_mb, found.active_power_mw) == (7.0, 12.0, 3.5, None)
+    assert (found.runs, found.method) == (20, "a timer; a shunt, 10 s")
+
+
+@pytest.mark.parametrize("key", ["energy_mj", "active_power_mw", "p90_ms", "memory_mb"])
+def test_two_values_of_one_quantity_are_a_conflict(net, key):
+    one, same, other = (MEASURED.model_copy(update={key: value}) for value in (8.0, 8.0, 9.0))
+    assert getattr(device_measurement([one, same], net, CHIP), key) == 8.0
+    with pytest.raises(InputError, match=rf"{key} of dense.onnx in onnxruntime on chip as \[8.0, 9.0\]"):
+        device_measurement([one, other], net, CHIP)
 
 
 @pytest.mark.parametrize("events", [0.0, -1.0, float("inf"), float("nan")])

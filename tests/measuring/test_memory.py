@@ -11,11 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from galenic.measuring.memory import measure_memory
 from galenic.record.errors import ModelError
+from galenic.runtimes.load import open_session
 
 
 def test_a_child_answers_and_says_what_it_took(artifact):
     found = measure_memory(artifact, np.zeros((2, 2), np.float32))
     assert 10 < found.baseline_mb < found.peak_mb < 1000
+    assert (found.peak.value, found.peak.unit, found.peak.n) == (found.peak_mb, "MB", 1)
+    assert found.peak.place == open_session(artifact).place
 
 
 def test_a_heavier_file_takes_about_its_weight_more(artifact, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dense_tflite import dense
 from galenic.measuring.bench import Floor
 from galenic.measuring.memory import Memory
 from galenic.pipeline import bench as module
+from galenic.pipeline import bench_order
 from galenic.pipeline.bench import run_bench
 from galenic.pipeline.bench_order import BenchOrder, prepared
+from galenic.pipeline.card import write_card
 from galenic.record.bench import BenchResult, ColdStart, Mode
 from galenic.record.errors import DataError, InputError, ModelError, RecipeError
 from galenic.record.gate import Verdict
@@ -27,20 +31,24 @@ from galenic.reporting.json_report import report_json
 from galenic.runtimes.c_cortex_m import CortexSession
 from galenic.runtimes.load import open_session
 from galenic.runtimes.place import available_cores
+from galenic.runtimes.trial import try_in_child
 from galenic.tasks.load import load_task
 from reporting.sample import passing
 from tiny_file import tiny_file
 
-START = ColdStart(total=100, low=90, high=110, imports=50, load=20, first_answer=5, n=1)
+HERE = Place(machine="here", runtime="onnxruntime", threads=1)
+START = ColdStart(total=100, low=90, high=110, imports=50, load=20, first_answer=5, n=1, place=HERE)
+MEMORY = Memory(peak_mb=60.0, baseline_mb=50.0, place=HERE)
 
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few answers, and no processes."""
+    """Few answers, and no processes: a file's first look at in one of its own has tests of its own."""
+    monkeypatch.setattr(module, "try_in_child", lambda *_, **__: None)
     monkeypatch.setattr(module, "FLOORS", {mode: Floor(8, 0.0, 1, 0.001) for mode in Mode})
     monkeypatch.setattr(module, "ROUNDS", dict.fromkeys(Mode, 6))
     monkeypatch.setattr(module, "measure_cold_start", lambda *_, **__: START)
-    monkeypatch.setattr(module, "measure_memory", lambda *_, **__: Memory(peak_mb=60.0, baseline_mb=50.0))
+    monkeypatch.setattr(module, "measure_memory", lambda *_, **__: MEMORY)
 
 
 @pytest.fixture
@@ -52,7 +60,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def bench(*files: Path, **order: object) -> BenchResult:
-    return run_bench(prepared(BenchOrder(files=files, **order)))  # type: ignore[arg-type]
+    return run_bench(prepared(BenchOrder(files=files, **{"threads": ("1",)} | order)))  # type: ignore[arg-type]
 
 
 def test_a_row_for_every_file_runtime_and_number_of_threads(files) -> None:
@@ -70,7 +78,7 @@ def test_a_row_for_every_file_runtime_and_number_of_threads(files) -> None:
         assert row.stream.latency.runs == 8
         assert row.throughput is not None
         assert row.batch_rows == 32
-        assert (row.cold_start, row.memory_peak_mb) == (START, 60.0)
+        assert (row.cold_start, row.memory_peak) == (START, MEMORY.peak)
         assert (row.versus, row.budget, row.energy, row.gated, row.op_times) == (None,) * 5
         assert row.versions.keys() == {row.runtime}
     assert result.versions.keys() == {"python", "onnxruntime", "openvino"}
@@ -81,6 +89,14 @@ def test_a_row_for_every_file_runtime_and_number_of_threads(files) -> None:
 
 def test_all_threads_are_the_cores_that_there_are(files) -> None:
     assert prepared(BenchOrder(files=files, threads=("all",))).threads == (available_cores(),)
+
+
+def test_one_thread_and_all_where_nothing_is_said_and_one_for_a_quick_look(files, monkeypatch) -> None:
+    monkeypatch.setattr(bench_order, "available_cores", lambda: 4)
+    assert prepared(BenchOrder(files=files)).threads == (1, 4)
+    assert prepared(BenchOrder(files=files, mode=Mode.QUICK)).threads == (1,)
+    monkeypatch.setattr(bench_order, "available_cores", lambda: 1)
+    assert prepared(BenchOrder(files=files)).threads == (1,)
 
 
 def test_a_host_profile_is_judged_and_another_devices_is_not(files, tmp_path: Path) -> None:
@@ -99,7 +115,13 @@ def test_a_host_profile_is_judged_and_another_devices_is_not(files, tmp_path: Pa
         BudgetStatus.MET,
         BudgetStatus.NOT_MEASURED,
         BudgetStatus.NOT_MEASURED,
+        BudgetStatus.MISSED,
     ]
+    assert there.sentence.startswith("No file can be named")  # float32, where a watch's are INT8 or INT4
+    tiny_file(files[0], precision="int8")
+    there = bench(files[0], profile="watch")
+    assert there.rows[0].budget is not None
+    assert there.rows[0].budget.checks[3].status is BudgetStatus.MET
     assert "on watch nothing was timed" in there.sentence
 
 
@@ -130,6 +152,8 @@ def test_what_was_measured_on_the_device_judges_it_and_is_no_estimate(files, tmp
     told = {
         "device": "watch",
         "sha256": made.sha256,
+        "runtime": "onnxruntime",
+        "threads": 1,
         "method": "fuel gauge",
         "runs": 9,
         "energy_mj": 2.5,
@@ -140,7 +164,7 @@ def test_what_was_measured_on_the_device_judges_it_and_is_no_estimate(files, tmp
     first, second = bench(*files, profile="watch", measured=(path,)).rows
     assert first.budget is not None
     assert second.budget is not None
-    assert [(one.quantity, one.status, one.where) for one in first.budget.checks[1:]] == [
+    assert [(one.quantity, one.status, one.where) for one in first.budget.checks[1:3]] == [
         ("p90 latency", BudgetStatus.MISSED, "watch: fuel gauge"),
         ("peak memory", BudgetStatus.NOT_MEASURED, "watch: fuel gauge"),
     ]
@@ -150,6 +174,44 @@ def test_what_was_measured_on_the_device_judges_it_and_is_no_estimate(files, tmp
     assert first.energy.per_answer.value == 2.5
     assert first.energy.per_answer.place is not None
     assert not first.energy.per_answer.place.estimated
+
+
+def test_a_measurement_of_another_runtime_or_number_of_threads_judges_nothing_and_is_said(
+    files, tmp_path: Path
+) -> None:
+    made = tiny_file(files[0])
+    told = {"device": "watch", "sha256": made.sha256, "runtime": "litert", "threads": 1, "method": "m", "runs": 9}
+    paths = []
+    for number, other in enumerate(({}, {"runtime": "onnxruntime", "threads": 2})):
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(json.dumps(told | other | {"p90_ms": 1.0}))
+    result = bench(files[0], profile="watch", measured=tuple(paths))
+    assert result.rows[0].budget is not None
+    assert result.rows[0].budget.checks[1].status is BudgetStatus.NOT_MEASURED
+    said = [note for note in result.notes if "about none of these rows" in note]
+    assert len(said) == 2
+    assert f"{made.sha256[:12]} in onnxruntime with 2 threads on watch" in said[1]
+    both = bench(files[0], profile="watch", measured=tuple(paths), threads=("1", "2"))
+    assert [row.budget.checks[1].status for row in both.rows if row.budget] == [
+        BudgetStatus.NOT_MEASURED,
+        BudgetStatus.MET,
+    ]
+
+
+def test_a_point_of_care_s_accuracy_is_said_until_a_gate_judged_this_file_by_it(files, tmp_path: Path) -> None:
+    made = tiny_file(files[0])
+    budget = bench(files[0], profile="poc-retina").rows[0].budget
+    assert budget is not None
+    assert (budget.checks[-1].quantity, budget.checks[-1].limit) == ("accuracy, at least", 95.0)
+    assert (budget.checks[-1].status, budget.missed) == (BudgetStatus.NOT_MEASURED, False)
+    path = report_of(tmp_path, Verdict.PASS, sha256=made.sha256, runtime=made.runtime, precision=made.precision)
+    text = json.loads(path.read_text())
+    text["gate"]["artifact_sha256"] = made.sha256
+    text["gate"]["checks"][0] |= {"kind": "floor", "endpoint": "accuracy", "limit": 0.95}
+    path.write_text(json.dumps(text))
+    judged = bench(files[0], profile="poc-retina", reports=(path,)).rows[0].budget
+    assert judged is not None
+    assert [one.quantity for one in judged.checks] == ["p90 latency"]
 
 
 def report_of(tmp_path: Path, verdict: Verdict, **candidate: object) -> Path:
@@ -210,10 +272,21 @@ def test_a_report_says_how_labels_relate_to_classes(files, tmp_path: Path) -> No
 def test_files_are_timed_in_turn_with_another(files) -> None:
     result = bench(files[0], against=files[1])
     assert result.against == str(files[1])
-    ratio = result.rows[0].versus
-    assert ratio is not None
-    assert ratio.rounds == 6
-    assert ratio.low <= ratio.value <= ratio.high
+    versus = result.rows[0].versus
+    assert versus is not None
+    assert versus.ratio.rounds == 6
+    assert versus.ratio.low <= versus.ratio.value <= versus.ratio.high
+    assert versus.place.versions == versus.against.versions == result.rows[0].versions
+
+
+def test_the_versions_of_the_other_file_s_runtime_are_those_of_the_result_too(files, tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    tiny_file(other, factor=3.0, runtime="openvino")
+    result = bench(files[0], against=other)
+    versus = result.rows[0].versus
+    assert versus is not None
+    assert (versus.place.runtime, versus.against.runtime) == ("onnxruntime", "openvino")
+    assert result.versions.keys() == {"python", "onnxruntime", "openvino"}
 
 
 def test_one_that_cannot_be_measured_has_its_reason_and_the_others_go_on(files) -> None:
@@ -227,10 +300,8 @@ def test_one_that_cannot_be_measured_has_its_reason_and_the_others_go_on(files) 
         bench(files[0])
 
 
-def test_a_place_with_a_caveat_is_shown_judged_against_nothing_and_not_named(
-    files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caveat = "graph checked, never run on Apple hardware"
+def standing_for(caveat: str, *paths: Path):
+    """Sessions of which those of ``paths`` only stand for a device's."""
 
     class Stands:
         def __init__(self, session):
@@ -241,16 +312,83 @@ def test_a_place_with_a_caveat_is_shown_judged_against_nothing_and_not_named(
             return self._session.run(inputs)
 
     @contextmanager
-    def opened(artifact, threads, device) -> Iterator[Stands]:
-        yield Stands(open_session(artifact, threads, device))
+    def opened(artifact, threads, device) -> Iterator[object]:
+        session = open_session(artifact, threads, device)
+        yield Stands(session) if artifact.path in paths else session
+
+    return opened
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_no_ratio_is_formed_where_the_time_of_either_file_is_not_a_device_s(files, monkeypatch, which: int) -> None:
+    monkeypatch.setattr(module, "opened", standing_for("never run on Apple hardware", files[which]))
+    row = bench(files[0], against=files[1]).rows[0]
+    assert row.stream is not None
+    assert row.versus is None
+    assert row.reason.startswith(
+        f"a ratio with {files[which].name} in onnxruntime: never run on Apple hardware; it says"
+    )
+
+
+def crashing(path: Path) -> Path:
+    """A .tflite with one byte changed, so that LiteRT's parser ends the process that loads it; and its card."""
+    data = bytearray(dense())
+    data[18] = 0
+    path.write_bytes(data)
+    tiny = tiny_file(path.with_suffix(".onnx"), card=False)
+    three = tiny.preprocessing.model_copy(update={"raw_shape": (3,), "mean": (0.0,) * 3, "std": (1.0,) * 3})
+    sha256 = hashlib.sha256(data).hexdigest()
+    made = {"runtime": "litert", "sha256": sha256, "size_bytes": len(data), "preprocessing": three}
+    write_card(tiny.model_copy(update=made), path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_file_that_crashes_its_runtime_has_its_reason_and_the_others_go_on(
+    files, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "try_in_child", try_in_child)
+    hostile = crashing(tmp_path / "hostile.tflite")
+    result = bench(hostile, files[1])
+    assert [row.stream is not None for row in result.rows] == [False, True]
+    assert "ended its process by SIG" in result.rows[0].reason
+    assert result.sentence.startswith(f"Ship {files[1]}")
+    row = bench(files[1], against=hostile).rows[0]
+    assert row.stream is not None
+    assert (row.versus, "ended its process by SIG" in row.reason) == (None, True)
+
+
+def test_whatever_a_runtime_raises_is_that_row_s_reason(files, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = files[0].name
+
+    @contextmanager
+    def opened(artifact, threads, device):
+        if artifact.path.name == first:
+            raise RuntimeError("Invoke failed\nat node 3")
+        yield open_session(artifact, threads, device)
 
     monkeypatch.setattr(module, "opened", opened)
+    result = bench(*files)
+    assert [row.stream is not None for row in result.rows] == [False, True]
+    words = f"{files[0]} in onnxruntime with 1 thread, which broke off with RuntimeError: Invoke failed; make the file again"
+    assert result.rows[0].reason.startswith(words)
+    with pytest.raises(ModelError, match="broke off with RuntimeError") as caught:
+        bench(files[0])
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_place_with_a_caveat_is_shown_judged_against_nothing_and_not_named(
+    files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caveat = "graph checked, never run on Apple hardware"
+
+    monkeypatch.setattr(module, "opened", standing_for(caveat, files[0]))
     result = bench(files[0], profile="host")
     row = result.rows[0]
     assert row.caveat == caveat
     assert row.stream is not None
     assert row.stream.real_time is None
-    assert (row.throughput, row.cold_start, row.memory_peak_mb) == (None,) * 3
+    assert (row.throughput, row.cold_start, row.memory_peak) == (None,) * 3
     assert row.budget is not None
     assert {one.quantity: one.status for one in row.budget.checks}["p90 latency"] is BudgetStatus.NOT_MEASURED
     assert result.sentence.startswith("No file can be named")
@@ -265,7 +403,7 @@ def test_what_fails_after_the_latency_leaves_the_rest_with_its_reason(files, mon
     result = bench(files[0])
     row = result.rows[0]
     assert row.stream is not None
-    assert (row.cold_start, row.memory_peak_mb) == (START, None)
+    assert (row.cold_start, row.memory_peak) == (START, None)
     assert row.reason == "a process that died; free some memory"
     assert any("was not measured whole: a process that died" in note for note in result.notes)
     assert result.sentence.startswith("Ship ")
@@ -279,7 +417,9 @@ def test_a_runtime_with_threads_of_its_own_is_not_measured_under_another_number(
     monkeypatch.setattr(module, "opened", opened)
     result = bench(files[0], threads=("1", "2"))
     assert [row.stream is not None for row in result.rows] == [True, False]
-    assert result.rows[1].reason == "onnxruntime with 2 threads; leave it at --threads 1"
+    assert result.rows[1].reason == (
+        "2 threads for onnxruntime, which computes with 1 whatever is asked for; what it takes with 1 stands in its own row"
+    )
 
 
 class Board(CortexSession):
@@ -368,6 +508,8 @@ def test_nothing_of_it_needs_torch(files) -> None:
         "from galenic.reporting.bench import print_bench\n"
         "bench.FLOORS = {mode: measuring.Floor(8, 0.0, 1, 0.001) for mode in Mode}\n"
         "bench.PROCESSES = dict.fromkeys(Mode, 1)\n"
+        "from galenic.pipeline import bench_order\n"
+        "bench_order.THREADS = dict.fromkeys(Mode, ('1',))\n"
         f"print(bench.run_bench(prepared(BenchOrder(files=(Path({str(files[0])!r}),), profile='host'))).sentence)\n"
         "print(sorted({'torch', 'scipy', 'sklearn', 'pandas', 'plotly'} & set(sys.modules)))"
     )

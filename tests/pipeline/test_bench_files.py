@@ -76,7 +76,16 @@ def test_a_precision_that_is_the_runtimes_own_does_not_travel(tmp_path: Path) ->
 
 def measurement(**changes: object) -> str:
     return json.dumps(
-        {"device": "watch", "sha256": "a" * 64, "method": "a shunt", "runs": 3, "energy_mj": 1.5} | changes
+        {
+            "device": "watch",
+            "sha256": "a" * 64,
+            "runtime": "litert",
+            "threads": 1,
+            "method": "a shunt",
+            "runs": 3,
+            "energy_mj": 1.5,
+        }
+        | changes
     )
 
 
@@ -92,6 +101,8 @@ def test_a_devices_measurement_is_read(tmp_path: Path) -> None:
         (measurement(energy_mj=-1), "energy_mj"),
         (measurement(enrgy_mj=1), "enrgy_mj"),
         (measurement(method=""), "method"),
+        (measurement(threads=0), "threads"),
+        (measurement(runtime=""), "runtime"),
         (measurement(sha256="short"), "sha256"),
         ("{", "the whole"),
     ],

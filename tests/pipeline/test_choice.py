@@ -32,7 +32,7 @@ def file(name: str, size_bytes: int, right: int) -> Any:
         positive=(1,),
         made_by=name,
     )
-    artifact = SimpleNamespace(size_bytes=size_bytes)
+    artifact = SimpleNamespace(size_bytes=size_bytes, stored_bytes=None, precision="int8")
     return SimpleNamespace(id=name, artifact=artifact, validation=predictions, plain=None, speedup=None)
 
 
@@ -58,8 +58,9 @@ def limited(size_bytes: int | None) -> Profile:
         (Choice.STUDENT, limited(10), "student", "what the student became"),
         (Choice.BEST, None, "large", "the highest AUC"),
         (Choice.BEST, limited(None), "large", "the highest AUC"),
-        (Choice.BEST, limited(500), "middle", "2 within the size of the profile (500 bytes)"),
-        (Choice.BEST, limited(99), "student", "none is within the size of the profile (99 bytes); it is the smallest"),
+        (Choice.BEST, limited(501), "middle", "2 within what the profile allows (under 501 bytes)"),
+        (Choice.BEST, limited(500), "student", "1 within what the profile allows (under 500 bytes)"),
+        (Choice.BEST, limited(99), "student", "none is what the profile allows (under 99 bytes); it is the smallest"),
     ],
 )
 def test_the_choice_follows_the_rule_and_says_so(
@@ -80,8 +81,8 @@ def test_of_equals_the_smaller_is_taken_and_one_file_needs_no_rule() -> None:
     [
         (Choice.BEST, None, 0.99, "float"),
         (Choice.BEST, None, 1.01, "int8"),
-        (Choice.BEST, limited(400), 0.99, "float"),
-        (Choice.BEST, limited(399), 0.99, "int8"),
+        (Choice.BEST, limited(401), 0.99, "float"),
+        (Choice.BEST, limited(400), 0.99, "int8"),
         (Choice.STUDENT, None, 0.99, "int8"),
     ],
 )
@@ -94,3 +95,20 @@ def test_a_quantized_file_that_is_slower_is_chosen_only_for_its_size(
     assert ("slower here" in chosen.because) == (name == "float")
     of_two = choose(choice, [file("large", 350, 6), quantized("int8", 100, plain, high)], profile)
     assert of_two.file.id == name
+
+
+def test_a_float_file_is_not_chosen_where_the_profile_asks_for_fewer_bits() -> None:
+    plain = file("float", 400, 8)
+    plain.artifact.precision = "float32"
+    made = [file("large", 350, 6), quantized("w4a8", 100, plain, 0.99)]
+    assert choose(Choice.BEST, made, limited(None)).file.id == "float"
+    eight = limited(None).model_copy(update={"precisions": ("int8",)})
+    chosen = choose(Choice.BEST, made, eight)
+    assert chosen.file.id == "w4a8"
+    assert "2 within what the profile allows (int8)" in chosen.because
+
+
+def test_a_c_file_counts_with_what_it_stores_and_not_with_its_text() -> None:
+    text = file("net", 6_600_000, 9)
+    text.artifact.stored_bytes = 1_500_000
+    assert choose(Choice.BEST, (text, file("small", 100, 6)), limited(5_000_000)).file.id == "net"

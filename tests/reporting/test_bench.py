@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from io import StringIO
 
 import pytest
@@ -21,13 +22,16 @@ from galenic.record.bench import (
     OpTimes,
     RealTime,
     Stream,
+    Versus,
 )
 from galenic.record.measurement import Breakdown, Footprint, Latency, Measurement, Place, Ratio
 from galenic.record.profile import BudgetCheck, BudgetResult, BudgetStatus
-from galenic.reporting.bench import battery_life, joules, print_bench
+from galenic.reporting.bench import print_bench
 from galenic.reporting.bench_page import MOST_BARS, op_figure, render_bench
+from galenic.reporting.bench_tables import battery_life, joules, tables, where
 
-HERE = Place(machine="AMD EPYC, 2 cores", runtime="onnxruntime")
+HERE = Place(machine="AMD EPYC, 2 cores", runtime="onnxruntime", versions={"onnxruntime": "1.31.1"}, threads=1)
+OTHER = Place(machine="AMD EPYC, 2 cores", runtime="openvino", versions={"openvino": "2026.4.1"}, threads=2)
 THERE = Place(machine="watch", runtime="onnxruntime", estimated=True)
 
 
@@ -61,9 +65,11 @@ ROW = BenchRow(
     ),
     throughput=measured(1234.0, 1200.0, 1260.0, "samples/s"),
     batch_rows=32,
-    cold_start=ColdStart(total=812.0, low=790.0, high=903.0, imports=120.0, load=45.0, first_answer=3.0, n=5),
-    memory_peak_mb=76.5,
-    versus=Ratio(value=1.87, low=1.81, high=1.92, rounds=100),
+    cold_start=ColdStart(
+        total=812.0, low=790.0, high=903.0, imports=120.0, load=45.0, first_answer=3.0, n=5, place=HERE
+    ),
+    memory_peak=measured(76.5, 76.5, 76.5, "MB", n=1),
+    versus=Versus(ratio=Ratio(value=1.87, low=1.81, high=1.92, rounds=100), place=HERE, against=OTHER),
     budget=BudgetResult(
         profile="watch",
         checks=(
@@ -72,6 +78,14 @@ ROW = BenchRow(
             ),
             BudgetCheck(
                 quantity="RAM", limit=1e5, value=float("nan"), unit="bytes", status=BudgetStatus.NOT_MEASURED, where=""
+            ),
+            BudgetCheck(
+                quantity="precision",
+                limit=8,
+                value=32,
+                unit="bits",
+                status=BudgetStatus.MISSED,
+                where="bits of the weights",
             ),
         ),
     ),
@@ -119,21 +133,23 @@ def shown(result: BenchResult) -> str:
     [
         "files/2-int8.onnx · onnxruntime · 1 thread",
         "files/2-int8.onnx · onnxruntime · 2 threads",
-        "MLPerf-style single stream; rows: drawn with seed 0",
+        "MLPerf-style single stream; rows: drawn with seed 0; onnxruntime 1.31.1",
         "1.23 ms",
         "1.21 ms – 1.26 ms",
         "hard (< 10 ms)",
-        "1.87 (1.81 – 1.92)",
-        "× faster than files/1-float.onnx",
+        "In turn with files/1-float.onnx",
+        "1.87 100 onnxruntime 1.31.1, 1 thread, AMD EPYC, 2 cores openvino 2026.4.1, 2 threads, AMD EPYC, 2 cores",
+        "1.81 – 1.92",
         "52,345",
         "31.0 µs",
         "812 ms",
+        "790 ms – 903 ms",
         "76.5 MB",
+        "1,200 – 1,260, batches of 32",
         "RAM 100 KB – not measured on the device",
-        "6.1 mJ (5 mJ – 7.9 mJ), estimated",
-        "5.9 h (5.8 h – 6.0 h), estimated",
-        "180 days (167 days – 188 days), estimated",
-        "15.9 µJ (Horowitz, 45 nm)",
+        "precision 8 bits 32 bits missed bits of the weights",
+        "6.1 mJ 5.9 h 180 days 15.9 µJ",
+        "5 mJ – 7.9 mJ, estimated 5.8 h – 6.0 h, estimated 167 days – 188 days, estimated Horowitz, 45 nm",
         "relative lower bound",
         "energy estimated: a Cortex-M7 class part, not a watch.",
         "node 3 Conv 0.300 ms 50.0 %",
@@ -156,23 +172,26 @@ def test_a_row_that_was_not_measured_has_dashes() -> None:
         "stream": None,
         "throughput": None,
         "cold_start": None,
-        "memory_peak_mb": None,
+        "memory_peak": None,
         "versus": None,
         "energy": None,
     }
     row = ROW.model_copy(update=bare | {"budget": None, "op_times": None, "reason": "it broke"})
     text = shown(RESULT.model_copy(update={"rows": (row,)}))
-    assert "1.23 MB – – – – – – –" in text
+    assert "int8 1.23 MB – – – – – Ship" in text
 
 
 def test_flash_and_ram_stand_where_they_are_known() -> None:
     footprint = Footprint(flash_bytes=18_400, static_bytes=9_000, stack_bytes=300, instructions=9, where="board")
     row = ROW.model_copy(update={"footprint": footprint, "stream": None})
-    assert "flash 18.4 KB, RAM 9.30 KB" in shown(RESULT.model_copy(update={"rows": (row,)}))
+    text = shown(RESULT.model_copy(update={"rows": (row,)}))
+    assert "18.4 KB 9.30 KB 300 B 9 – board" in text
+    arena = ROW.model_copy(update={"runtime": "tflite-micro", "arena_bytes": 5432})
+    assert "– – – – 5.43 KB tflite-micro on this machine" in shown(RESULT.model_copy(update={"rows": (arena,)}))
 
 
 def test_a_measured_energy_does_not_say_estimated() -> None:
-    assert joules(measured(0.0381, 0.0381, 0.0381, "mJ", n=100)) == "38.1 µJ, measured, n = 100"
+    assert joules(measured(0.0381, 0.0381, 0.0381, "mJ", n=100)) == "38.1 µJ\nmeasured, n = 100"
     assert joules(None) == battery_life(None) == "–"
 
 
@@ -202,6 +221,69 @@ def test_the_page_has_the_sentence_the_table_and_a_chart_and_asks_nobody() -> No
     assert "default-src 'none'" in page
     head = page[: page.index("<script>")]
     assert not re.search(r'(src|href)="(?!#|data:)', head)
+
+
+def full() -> BenchResult:
+    """Also a board that was played and a file that was not measured: neither has a stream."""
+    board = Footprint(
+        flash_bytes=18_400, static_bytes=9_000, stack_bytes=300, instructions=98_765, where="QEMU mps2-an386"
+    )
+    nothing = {
+        "stream": None,
+        "throughput": None,
+        "cold_start": None,
+        "memory_peak": None,
+        "versus": None,
+        "op_times": None,
+    }
+    played = ROW.model_copy(
+        update=nothing | {"file": "net.c", "runtime": "c", "device": "cortex-m4", "footprint": board}
+    )
+    broken = ROW.model_copy(
+        update=nothing | {"file": "bad.tflite", "budget": None, "energy": None, "reason": "it broke"}
+    )
+    stands = ROW.model_copy(update={"file": "net.mlpackage", "caveat": "graph checked, never run on Apple hardware"})
+    return RESULT.model_copy(update={"rows": (*RESULT.rows, played, broken, stands)})
+
+
+def test_the_page_has_every_table_and_every_row_of_the_terminal() -> None:
+    page = re.sub(r"<[^>]+>|\s+", " ", render_bench(full()))
+    titles = [table.title for table in tables(full())]
+    assert titles == [
+        "Whole answers, one after the other",
+        "Medians of the parts of an answer",
+        "Cold start: a fresh process, its disk's cache warm",
+        "In turn with files/1-float.onnx",
+        "On a microcontroller",
+        "The limits of watch",
+        "Energy on watch",
+    ]
+    for table in tables(full()):
+        assert escape(table.title).replace("&#x27;", "&#39;") in page
+        for cell in (cell for row in table.rows for cell in row):
+            for line in cell.lower().split("\n"):
+                assert escape(line).replace("&#x27;", "&#39;") in page.lower()
+    assert [row[0].partition(" ")[0] for row in tables(full())[0].rows] == [
+        "files/2-int8.onnx",
+        "files/2-int8.onnx",
+        "net.c",
+        "bad.tflite",
+        "net.mlpackage",
+    ]
+    for words in (
+        "18.4 KB",
+        "98,765",
+        "QEMU mps2-an386",
+        "graph checked, never run on Apple hardware",
+        "1.87",
+        "812 ms",
+    ):
+        assert words in page
+
+
+def test_a_place_says_runtime_version_threads_and_machine() -> None:
+    assert where(HERE) == "onnxruntime 1.31.1, 1 thread, AMD EPYC, 2 cores"
+    assert where(Place(machine="board", runtime="c")) == "c, board"
 
 
 def test_without_operations_the_page_carries_no_script() -> None:

@@ -20,7 +20,9 @@ def command(
         str, typer.Option("--runtime", help="Time each file in these runtimes: onnxruntime,openvino. Default: its own.")
     ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="64 answers and 2 s instead of 1,024 and 60 s.")] = False,
-    threads: Annotated[str, typer.Option("--threads", help="Numbers of threads, or all: 1,all.")] = "1",
+    threads: Annotated[
+        str | None, typer.Option("--threads", help="Numbers of threads, or all. Default: 1,all; with --quick 1.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, gpu, or a runtime's own name of one.")] = "cpu",
     against: Annotated[
         Path | None, typer.Option("--against", help="A file that each one is timed in turn with.")
@@ -61,7 +63,7 @@ def command(
     order = BenchOrder(
         files=tuple(files),
         runtimes=_names(runtime),
-        threads=_names(threads),
+        threads=None if threads is None else _names(threads),
         device=device,
         mode=Mode.QUICK if quick else Mode.FULL,
         against=against,

@@ -22,6 +22,7 @@ import numpy as np
 from galenic.record.artifact import Artifact
 from galenic.record.bench import ColdStart
 from galenic.record.errors import InputError, ModelError
+from galenic.record.measurement import Place
 
 MOST_SECONDS = 600
 
@@ -46,13 +47,13 @@ def measure_cold_start(
     order = json.dumps({"artifact": artifact.model_dump(mode="json"), "threads": threads, "device": device})
     told = order.encode() + b"\n" + row.getvalue()
     found = [_one(artifact, told) for _ in range(processes)]
-    totals = [one["total"] for one in found]
-    parts = {name: median(one[name] for one in found) for name in ("total", "imports", "load", "first_answer")}
-    return ColdStart(**parts, low=min(totals), high=max(totals), n=processes)
+    totals = [one["total"] for one, _ in found]
+    parts = {name: median(one[name] for one, _ in found) for name in ("total", "imports", "load", "first_answer")}
+    return ColdStart(**parts, low=min(totals), high=max(totals), n=processes, place=found[0][1])
 
 
-def _one(artifact: Artifact, told: bytes) -> dict[str, float]:
-    """Milliseconds of one process."""
+def _one(artifact: Artifact, told: bytes) -> tuple[dict[str, float], Place]:
+    """Milliseconds of one process, and what ran the file in it."""
     command = [sys.executable, "-P", "-m", "galenic.measuring.cold_start_child"]
     with tempfile.TemporaryFile() as errors:
         begun = perf_counter_ns()
@@ -72,7 +73,9 @@ def _one(artifact: Artifact, told: bytes) -> dict[str, float]:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()
             raise _failed(artifact, lines[-1] if lines else f"exit code {child.returncode}")
-    return {name: ns / 1e6 for name, ns in json.loads(said).items()} | {"total": total_ns / 1e6}
+    heard = json.loads(said)
+    place = Place.model_validate(heard.pop("place"))
+    return {name: ns / 1e6 for name, ns in heard.items()} | {"total": total_ns / 1e6}, place
 
 
 def _first_line(child: subprocess.Popen[bytes], told: bytes) -> bytes:

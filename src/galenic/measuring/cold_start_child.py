@@ -1,4 +1,4 @@
-"""The process whose start is timed: one JSON line and a .npy of one raw row on stdin, one JSON line of nanoseconds on stdout."""
+"""The process whose start is timed: one JSON line and a .npy of one raw row on stdin, one of nanoseconds and the place on stdout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main() -> None:
     postprocess(run_raw(session, row), TaskKind.SINGLE_LABEL)
     answered = perf_counter_ns()
     times = {"imports": imported - begun, "load": loaded - imported, "first_answer": answered - loaded}
-    print(json.dumps(times), file=answers, flush=True)
+    print(json.dumps(times | {"place": session.place.model_dump(mode="json")}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ MAC_PJ: Mapping[str, float] = {"int8": 0.2 + 0.03, "float16": 1.1 + 0.4, "float3
 """A multiply and an add of Horowitz's table, pJ."""
 DRAM_PJ_PER_BYTE = 1300 / 8
 HOUR_S = 3600
+QUANTITIES = ("energy_mj", "active_power_mw", "p90_ms", "memory_mb")
+"""What a DeviceMeasurement may hold."""
 
 
 def duties(events_per_hour: float = EVENTS_PER_HOUR) -> tuple[Duty, ...]:
@@ -126,22 +128,36 @@ def lower_bound_mj(macs: int, parameters: int, precision: str) -> float | None:
 
 
 def device_measurement(
-    given: Sequence[DeviceMeasurement], artifact: Artifact, profile: Profile
+    given: Sequence[DeviceMeasurement], artifact: Artifact, profile: Profile, threads: int = 1
 ) -> DeviceMeasurement | None:
-    """What was measured of this file on the profile's device; None where nothing was.
+    """What was measured of this file in its runtime with so many threads on the profile's device; None where nothing was.
+
+    Several measurements become one with the quantities of all: it rests on the fewest answers of any, and names every method.
 
     Raises:
-        InputError: two measurements of one file on one device say different things.
+        InputError: two of them say different things of one quantity.
     """
-    fitting = [one for one in given if one.sha256 == artifact.sha256 and one.device == profile.device]
-    energies = [one.energy_mj for one in fitting if one.energy_mj is not None]
-    if len(energies) > 1 and not isclose(min(energies), max(energies)):
-        raise InputError(
-            given=f"{len(energies)} measurements of {artifact.path.name} on {profile.device}: {energies} mJ",
-            expected="one measurement for each file and device",
-            todo="keep the one that counts",
-        )
-    return fitting[0] if fitting else None
+    fitting = [one for one in given if is_about(one, artifact.sha256, artifact.runtime, threads, profile.device)]
+    if not fitting:
+        return None
+    found: dict[str, float | int | str] = {}
+    for key in QUANTITIES:
+        values = [value for one in fitting if (value := getattr(one, key)) is not None]
+        if values and not isclose(min(values), max(values)):
+            raise InputError(
+                given=f"{key} of {artifact.path.name} in {artifact.runtime} on {profile.device} as {values}",
+                expected="one value of a quantity for each file, runtime, number of threads and device",
+                todo="keep the one that counts",
+            )
+        found |= {key: values[0]} if values else {}
+    found["runs"] = min(one.runs for one in fitting)
+    found["method"] = "; ".join(dict.fromkeys(one.method for one in fitting))
+    return fitting[0].model_copy(update=found)
+
+
+def is_about(given: DeviceMeasurement, sha256: str, runtime: str, threads: int, device: str) -> bool:
+    """Whether a measurement is of this file, run like this, on this device."""
+    return (given.sha256, given.runtime, given.threads, given.device) == (sha256, runtime, threads, device)
 
 
 def _missing(artifact: Artifact, profile: Profile) -> str:

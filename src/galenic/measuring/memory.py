@@ -19,6 +19,7 @@ import numpy as np
 
 from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
+from galenic.record.measurement import Measurement, Place
 
 MOST_ROWS = 16
 MOST_SECONDS = 600
@@ -26,10 +27,16 @@ MOST_SECONDS = 600
 
 @dataclass(frozen=True)
 class Memory:
-    """Megabytes of resident memory: the whole process at its peak, and before the file was loaded."""
+    """Megabytes of resident memory: the whole process at its peak, and before the file was loaded; what ran the file there."""
 
     peak_mb: float
     baseline_mb: float
+    place: Place
+
+    @property
+    def peak(self) -> Measurement:
+        """The peak with its place: one process, once."""
+        return Measurement(value=self.peak_mb, unit="MB", low=self.peak_mb, high=self.peak_mb, n=1, place=self.place)
 
 
 def measure_memory(artifact: Artifact, raw_rows: np.ndarray, *, threads: int = 1) -> Memory:
@@ -54,7 +61,8 @@ def measure_memory(artifact: Artifact, raw_rows: np.ndarray, *, threads: int = 1
     if child.returncode != 0:
         lines = child.stderr.decode(errors="replace").strip().splitlines()
         raise _failed(artifact, lines[-1] if lines else f"exit code {child.returncode}")
-    return Memory(**json.loads(child.stdout))
+    heard = json.loads(child.stdout)
+    return Memory(heard["peak_mb"], heard["baseline_mb"], Place.model_validate(heard["place"]))
 
 
 def _failed(artifact: Artifact, why: str) -> ModelError:

@@ -36,7 +36,8 @@ def main() -> None:
     if isinstance(session, WorkerSession):
         baseline_mb += session.baseline_mb
         peak_mb += resident_mb("VmHWM", session.process_id)
-    print(json.dumps({"peak_mb": peak_mb, "baseline_mb": baseline_mb}))
+    place = session.place.model_dump(mode="json")
+    print(json.dumps({"peak_mb": peak_mb, "baseline_mb": baseline_mb, "place": place}))
 
 
 def resident_mb(field: str, process_id: int | None = None) -> float:

@@ -1,8 +1,9 @@
 """``galenic bench``: files timed on this machine, beside a profile's limits, with the energy on its device estimated. No torch.
 
-    for every file, runtime and number of threads: single stream -> offline -> cold start -> memory -> turns with --against
+    for every file, runtime and number of threads:
+        once in a child process -> single stream -> offline -> cold start -> memory -> turns with --against
 A number that a place has a caveat for is shown with it; it is judged against nothing, and such a file is never named to ship.
-One that cannot be measured stands in the result with its reason, as long as another one can.
+One that cannot be measured, or whose child process died of it, stands in the result with its reason, as long as another can.
 """
 
 from __future__ import annotations
@@ -14,21 +15,20 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from galenic.gating.budget import HOST, check_budget
-from galenic.measuring import energy
+from galenic.gating.budget import Timed, check_budget
 from galenic.measuring.bench import FLOORS, offline, single_stream, stream_of
 from galenic.measuring.cold_start import measure_cold_start
 from galenic.measuring.duel import ANSWERS, duel
+from galenic.measuring.energy import device_measurement, energy_of, is_about
 from galenic.measuring.memory import measure_memory
 from galenic.measuring.op_times import op_times
 from galenic.pipeline.bench_files import Target
 from galenic.pipeline.bench_order import Bench
 from galenic.pipeline.shipping import shipping_sentence, title
 from galenic.record.artifact import Artifact
-from galenic.record.bench import BenchResult, BenchRow, DeviceMeasurement, Mode
-from galenic.record.errors import GalenicError, InputError
+from galenic.record.bench import BenchResult, BenchRow, DeviceMeasurement, Mode, Versus
+from galenic.record.errors import GalenicError, InputError, ModelError
 from galenic.record.measurement import Footprint
-from galenic.record.profile import BudgetResult, Profile
 from galenic.record.progress import Progress, silent
 from galenic.record.session import Session
 from galenic.runtimes import c
@@ -37,6 +37,7 @@ from galenic.runtimes.c_cortex_m import BOARDS, CortexSession
 from galenic.runtimes.check import CPU
 from galenic.runtimes.load import open_session
 from galenic.runtimes.place import machine_name
+from galenic.runtimes.trial import try_in_child
 
 BATCH_ROWS = 32
 PROCESSES = {Mode.FULL: 5, Mode.QUICK: 1}
@@ -58,9 +59,9 @@ def run_bench(bench: Bench, progress: Progress = silent) -> BenchResult:
         progress(title(row), 0, 1)
         try:
             rows.append(_measured(bench, target.artifact, row))
-        except GalenicError as error:
-            refusals.append(error)
-            rows.append(row.model_copy(update={"reason": _why(error)}))
+        except Exception as error:
+            refusals.append(_refusal(row, error))
+            rows.append(row.model_copy(update={"reason": _why(refusals[-1])}))
         progress(title(row), 1, 1)
     if len(refusals) == len(cells):
         raise refusals[0]
@@ -68,7 +69,7 @@ def run_bench(bench: Bench, progress: Progress = silent) -> BenchResult:
         mode=bench.order.mode,
         machine=machine_name(),
         started=started,
-        versions={"python": platform.python_version()} | {k: v for row in rows for k, v in row.versions.items()},
+        versions={"python": platform.python_version()} | {k: v for row in rows for k, v in _versions(row).items()},
         seed=bench.order.seed,
         data=f"validation rows of {bench.order.data}" if bench.order.data else f"drawn with seed {bench.order.seed}",
         profile=bench.profile.name if bench.profile else "",
@@ -83,12 +84,13 @@ def _measured(bench: Bench, artifact: Artifact, row: BenchRow) -> BenchRow:
     """The row with everything that can be measured of it; what cannot be after its latency stands there with its reason."""
     order, raw = bench.order, bench.rows(artifact)
     least = FLOORS[order.mode]
+    try_in_child(artifact, threads=row.threads, device=order.device)
     with opened(artifact, row.threads, order.device) as session:
         caveat = session.place.caveat
         row = row.model_copy(update={"versions": session.place.versions, "caveat": caveat})
+        _check_threads(bench, session, row.threads)
         if isinstance(session, CortexSession):
             return _judged(bench, artifact, row.model_copy(update={"footprint": _footprint(session, raw)}))
-        _check_threads(bench, session, row.threads)
         found: dict[str, object] = {"arena_bytes": getattr(session, "arena_bytes", None)}
         found["stream"] = stream_of(single_stream(session, raw, least, kind=bench.kind), session)
         if not caveat:
@@ -100,8 +102,8 @@ def _measured(bench: Bench, artifact: Artifact, row: BenchRow) -> BenchRow:
     for name, measure in _further(bench, artifact, row).items():
         try:
             found[name] = measure()
-        except GalenicError as error:
-            reasons.append(_why(error))
+        except Exception as error:
+            reasons.append(_why(_refusal(row, error)))
     return _judged(bench, artifact, row.model_copy(update=found | {"reason": "; ".join(reasons)}))
 
 
@@ -115,7 +117,7 @@ def _further(bench: Bench, artifact: Artifact, row: BenchRow) -> dict[str, Calla
             artifact, raw, threads=threads, device=order.device, processes=processes
         )
         if order.device == CPU:
-            further["memory_peak_mb"] = lambda: measure_memory(artifact, raw, threads=threads).peak_mb
+            further["memory_peak"] = lambda: measure_memory(artifact, raw, threads=threads).peak
     if bench.against is not None:
         against = bench.against
         further["versus"] = lambda: _in_turn(bench, against, artifact, threads, raw)
@@ -132,9 +134,9 @@ def _check_threads(bench: Bench, session: Session, threads: int) -> None:
     has = session.place.threads or bench.threads[0]
     if has != threads:
         raise InputError(
-            given=f"{session.artifact.runtime} with {threads} threads",
-            expected=f"{has}, whatever is asked for",
-            todo=f"leave it at --threads {has}",
+            given=f"{threads} threads for {session.artifact.runtime}, which computes with {has} whatever is asked for",
+            expected=f"--threads {has}",
+            todo=f"what it takes with {has} stands in its own row",
         )
 
 
@@ -151,14 +153,43 @@ def _footprint(session: CortexSession, raw: np.ndarray) -> Footprint:
     return session.footprint()
 
 
+def _refusal(row: BenchRow, error: Exception) -> GalenicError:
+    """Why a row has no numbers. A damaged file makes a runtime raise anything, and it is never another file's fault."""
+    if isinstance(error, GalenicError):
+        return error
+    words = str(error).strip().splitlines()
+    refusal = ModelError(
+        given=f"{title(row)}, which broke off with {type(error).__name__}: {words[0][:200] if words else 'no words'}",
+        expected="a file that answers as often as it is asked",
+        todo="make the file again, or leave it out",
+    )
+    refusal.__cause__ = error
+    return refusal
+
+
 def _why(error: GalenicError) -> str:
     return f"{error.given}; {error.todo}"
 
 
-def _in_turn(bench: Bench, against: Artifact, artifact: Artifact, threads: int, raw: np.ndarray) -> object:
+def _versions(row: BenchRow) -> dict[str, str]:
+    """Of everything that a row's numbers came from."""
+    return {**(row.versus.against.versions if row.versus else {}), **row.versions}
+
+
+def _in_turn(bench: Bench, against: Artifact, artifact: Artifact, threads: int, raw: np.ndarray) -> Versus:
+    """Two files in turn; InputError where one of them is timed in what only stands for a device's runtime."""
     device, mode = bench.order.device, bench.order.mode
+    try_in_child(against, threads=threads, device=device)
     with opened(against, threads, device) as other, opened(artifact, threads, device) as session:
-        return duel(other, session, raw, rounds=ROUNDS[mode], answers=ANSWERS, kind=bench.kind)
+        for one in (other, session):
+            if one.place.caveat:
+                raise InputError(
+                    given=f"a ratio with {one.artifact.path.name} in {one.artifact.runtime}: {one.place.caveat}",
+                    expected="two files that are timed in the runtime that a device would have",
+                    todo="it says nothing of which file is faster on a device, so none is formed",
+                )
+        ratio = duel(other, session, raw, rounds=ROUNDS[mode], answers=ANSWERS, kind=bench.kind)
+        return Versus(ratio=ratio, place=session.place, against=other.place)
 
 
 def _judged(bench: Bench, artifact: Artifact, row: BenchRow) -> BenchRow:
@@ -167,38 +198,25 @@ def _judged(bench: Bench, artifact: Artifact, row: BenchRow) -> BenchRow:
     if bench.reports:
         found["gated"] = bench.gated.get((artifact.sha256, artifact.runtime, artifact.precision), False)
     if bench.profile is not None:
-        given = energy.device_measurement(bench.measured, artifact, bench.profile)
-        found["budget"] = _budget(bench.profile, row, given)
+        given = device_measurement(bench.measured, artifact, bench.profile, row.threads)
+        found["budget"] = check_budget(
+            bench.profile, artifact, _timed(row, given), row.footprint, bench.accuracy_floor(artifact)
+        )
         if row.runtime in (bench.profile.runtimes or (row.runtime,)):
-            found["energy"] = energy.energy_of(artifact, bench.profile, given, bench.order.events_per_hour)
+            found["energy"] = energy_of(artifact, bench.profile, given, bench.order.events_per_hour)
     return row.model_copy(update=found)
 
 
-def _budget(profile: Profile, row: BenchRow, given: DeviceMeasurement | None) -> BudgetResult:
+def _timed(row: BenchRow, given: DeviceMeasurement | None) -> Timed:
     """What was measured on the device judges its limits; what was measured here, only those of the host."""
-    linked = row.footprint
-    size = {
-        "size_bytes": row.size_bytes,
-        "flash_bytes": linked.flash_bytes if linked else None,
-        "ram_bytes": linked.ram_bytes if linked else None,
-    }
     if given is not None and (given.p90_ms is not None or given.memory_mb is not None):
-        return check_budget(
-            profile,
-            **size,  # type: ignore[arg-type]
-            p90_ms=given.p90_ms,
-            memory_mb=given.memory_mb,
-            where=f"{given.device}: {given.method}",
-            device=given.device,
-        )
-    return check_budget(
-        profile,
-        **size,  # type: ignore[arg-type]
+        where = f"{given.device}: {given.method}"
+        return Timed(p90_ms=given.p90_ms, memory_mb=given.memory_mb, where=where, device=given.device)
+    return Timed(
         p90_ms=row.stream.latency.p90 if row.stream else None,
-        memory_mb=row.memory_peak_mb,
+        memory_mb=row.memory_peak.value if row.memory_peak else None,
         where=row.stream.latency.where if row.stream else "",
         caveat=row.caveat,
-        device=HOST,
     )
 
 
@@ -238,6 +256,11 @@ def _notes(bench: Bench, rows: Sequence[BenchRow]) -> Iterator[str]:
         if row.reason:
             yield f"{title(row)} was not measured{' whole' if row.stream else ''}: {row.reason}."
     profile = bench.profile
+    device = profile.device if profile else ""
+    for given in bench.measured:
+        if not any(is_about(given, row.sha256, row.runtime, row.threads, device) for row in rows):
+            how = f"{given.runtime} with {given.threads} thread{'s' if given.threads > 1 else ''} on {given.device}"
+            yield f"What was measured of {given.sha256[:12]} in {how} is about none of these rows, so it was not used."
     if profile is not None and profile.runtimes:
         others = dict.fromkeys(row.runtime for row in rows if row.runtime not in profile.runtimes)
         if others:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from galenic.gating.budget import accuracy_floor
 from galenic.gating.profiles import load_profile
 from galenic.measuring.energy import EVENTS_PER_HOUR, duties
 from galenic.measuring.rows import drawn_rows
@@ -27,6 +28,8 @@ from galenic.tasks.load import load_task
 
 ROWS = 64
 ALL = "all"
+THREADS = {Mode.FULL: ("1", ALL), Mode.QUICK: ("1",)}
+"""What is timed where nothing is said; a quick look is at one thread."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class BenchOrder:
     Attributes:
         files: with their cards beside them or inside.
         runtimes: to time each file in; its card's own where empty.
-        threads: numbers, or ``all`` for the cores that this process may use.
+        threads: numbers, or ``all`` for the cores that this process may use; None is the mode's: one and all, or one alone.
         device: ``cpu``, ``gpu``, or a runtime's own name of one.
         mode: MLPerf-style, or quick.
         against: a file that every other one is timed in turn with.
@@ -52,7 +55,7 @@ class BenchOrder:
 
     files: tuple[Path, ...]
     runtimes: tuple[str, ...] = ()
-    threads: tuple[str, ...] = ("1",)
+    threads: tuple[str, ...] | None = None
     device: str = CPU
     mode: Mode = Mode.FULL
     against: Path | None = None
@@ -93,6 +96,11 @@ class Bench:
         given = self.given_rows
         return drawn_rows(artifact.preprocessing, ROWS, self.order.seed) if given is None else given
 
+    def accuracy_floor(self, artifact: Artifact) -> float:
+        """The highest floor of accuracy that a report's gate judged this very file by; 0 without one."""
+        gates = [report.gate for report in self.reports if report.gate.artifact_sha256 == artifact.sha256]
+        return max(map(accuracy_floor, gates), default=0.0)
+
     @cached_property
     def gated(self) -> Mapping[tuple[str, str, str], bool]:
         """What answers -> whether a report's gate passed it; the trusted references have passed."""
@@ -123,7 +131,7 @@ def prepared(order: BenchOrder) -> Bench:
     return Bench(
         order=order,
         targets=tuple(targets(order.files, order.runtimes)),
-        threads=_threads(order.threads),
+        threads=_threads(THREADS[order.mode] if order.threads is None else order.threads),
         against=artifact_at(order.against) if order.against is not None else None,
         profile=profile,
         reports=tuple(read_report(path) for path in order.reports),

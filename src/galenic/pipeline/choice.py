@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from galenic.gating.budget import keeps_size_and_precision, stored_size
 from galenic.gating.metrics import metrics
 from galenic.pipeline.advice import is_slower
 from galenic.pipeline.chain import Finished
 from galenic.record.profile import Profile
 from galenic.record.recipe import Choice
 
-INSTEAD = "It stands for its quantized file, which is slower here, and the size does not ask for that one."
+INSTEAD = "It stands for its quantized file, which is slower here, and no limit asks for that one."
 
 
 @dataclass(frozen=True)
@@ -28,35 +29,41 @@ def choose(choice: Choice, last: Sequence[Finished], profile: Profile | None) ->
     Args:
         choice: the recipe's rule.
         last: the files, in order.
-        profile: whose size limits what ``best`` may choose. A quantized file that is slower than its own float file counts only
-            where that one is too large.
+        profile: whose size and precision limit what ``best`` may choose. A quantized file that is slower than its own float file
+            counts only where that one is not within them.
     """
     of_these = f"Of the {len(last)} files of the last phase"
     alone = "It is what the recipe's last phase made."
     if choice is Choice.STUDENT:
         return Chosen(last[-1], alone if len(last) == 1 else f"{of_these}, it is what the student became.")
-    limit = profile.size_bytes if profile else None
-    able = [_faster(one, limit) for one in last]
+    able = [_faster(one, profile) for one in last]
     if len(last) == 1:
         return Chosen(able[0], alone if able[0] is last[0] else INSTEAD)
-    fitting = [one for one in able if _fits(one, limit)]
+    fitting = [one for one in able if _fits(one, profile)]
+    allowed = _allowed(profile)
     if not fitting:
-        smallest = min(last, key=lambda one: one.artifact.size_bytes)
-        return Chosen(
-            smallest, f"{of_these}, none is within the size of the profile ({limit:,} bytes); it is the smallest."
-        )
-    best = max(fitting, key=lambda one: (metrics(one.validation)["auc"].value, -one.artifact.size_bytes))
-    within = f", {len(fitting)} within the size of the profile ({limit:,} bytes)" if limit is not None else ""
+        smallest = min(last, key=lambda one: stored_size(one.artifact)[0])
+        return Chosen(smallest, f"{of_these}, none is what the profile allows ({allowed}); it is the smallest.")
+    best = max(fitting, key=lambda one: (metrics(one.validation)["auc"].value, -stored_size(one.artifact)[0]))
+    within = f", {len(fitting)} within what the profile allows ({allowed})" if allowed else ""
     because = f"{of_these}{within}, it has the highest AUC on validation."
     return Chosen(best, because if best.id in {one.id for one in last} else f"{because} {INSTEAD}")
 
 
-def _faster(one: Finished, limit: int | None) -> Finished:
-    """A quantized file, or its own float file where that is surely faster and its size does not speak against it."""
-    if one.plain is not None and is_slower(one.speedup) and _fits(one.plain, limit):
+def _faster(one: Finished, profile: Profile | None) -> Finished:
+    """A quantized file, or its own float file where that is surely faster and within the limits too."""
+    if one.plain is not None and is_slower(one.speedup) and _fits(one.plain, profile):
         return one.plain
     return one
 
 
-def _fits(one: Finished, limit: int | None) -> bool:
-    return limit is None or one.artifact.size_bytes <= limit
+def _fits(one: Finished, profile: Profile | None) -> bool:
+    return profile is None or keeps_size_and_precision(profile, one.artifact)
+
+
+def _allowed(profile: Profile | None) -> str:
+    """``under 5,000,000 bytes, int8 or int4``; empty where a profile limits neither."""
+    if profile is None:
+        return ""
+    size = [] if profile.size_bytes is None else [f"under {profile.size_bytes:,} bytes"]
+    return ", ".join([*size, *([" or ".join(profile.precisions)] if profile.precisions else [])])

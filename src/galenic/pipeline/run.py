@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from galenic.gating.budget import check_budget
+from galenic.gating.budget import Timed, accuracy_floor, check_budget
 from galenic.pipeline.assemble import RunFacts, assemble_report
 from galenic.pipeline.chain import Finished, run_chain
 from galenic.pipeline.choice import choose
@@ -21,6 +21,7 @@ from galenic.pipeline.plan import check_plan_against, make_plan
 from galenic.pipeline.run_folder import write_run
 from galenic.pipeline.setting import Setting
 from galenic.record.errors import ExitCode
+from galenic.record.gate import GateResult
 from galenic.record.measurement import Footprint
 from galenic.record.profile import BudgetResult, Profile
 from galenic.record.progress import Progress, silent
@@ -61,21 +62,14 @@ def compress(recipe: Recipe, store: Store, progress: Progress = silent) -> Outco
     taken = footprint_of(setting, plan.profile, chosen.file.artifact)
     if taken is not None:
         chain = replace(chain, notes=(*chain.notes, footprint_sentence(taken)))
-    budget = budget_of(plan.profile, chosen.file, taken) if plan.profile else None
+    budget = budget_of(plan.profile, chosen.file, gate, taken) if plan.profile else None
     facts = RunFacts(started.isoformat(timespec="seconds"), time.monotonic() - clock)
     report = assemble_report(setting, chain, chosen, gate, budget, facts)
     return Outcome(report, write_run(store, report, chain.all))
 
 
-def budget_of(profile: Profile, chosen: Finished, taken: Footprint | None = None) -> BudgetResult:
+def budget_of(profile: Profile, chosen: Finished, gate: GateResult, taken: Footprint | None = None) -> BudgetResult:
     """The chosen file beside the profile's limits."""
-    return check_budget(
-        profile,
-        size_bytes=chosen.artifact.size_bytes,
-        p90_ms=chosen.measured.latency.p90,
-        memory_mb=chosen.measured.memory_peak_mb,
-        where=chosen.measured.latency.where,
-        caveat=chosen.measured.latency.caveat,
-        flash_bytes=taken.flash_bytes if taken else None,
-        ram_bytes=taken.ram_bytes if taken else None,
-    )
+    latency = chosen.measured.latency
+    here = Timed(latency.p90, chosen.measured.memory_peak_mb, latency.where, latency.caveat)
+    return check_budget(profile, chosen.artifact, here, taken, accuracy_floor(gate))

@@ -2,6 +2,8 @@
 
 FORMAT_VERSION
     1  the first.
+    2  a place with cold start, memory (a Measurement now) and turns (``versus``, both files' places); a device's measurement
+       names its runtime and threads.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ from enum import StrEnum
 from pydantic import Field
 
 from galenic.record.base import Record
-from galenic.record.measurement import Breakdown, Footprint, Latency, Measurement, Ratio
+from galenic.record.measurement import Breakdown, Footprint, Latency, Measurement, Place, Ratio
 from galenic.record.profile import BudgetResult
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Mode(StrEnum):
@@ -62,6 +64,7 @@ class ColdStart(Record):
         imports: of the runtime's package alone.
         load: of the file.
         first_answer: of a raw row, preprocessing and postprocessing included.
+        place: what ran it in these processes.
     """
 
     total: float
@@ -71,6 +74,15 @@ class ColdStart(Record):
     load: float
     first_answer: float
     n: int
+    place: Place
+
+
+class Versus(Record):
+    """How many times faster a file is than another, timed in turn, and what ran the one and the other."""
+
+    ratio: Ratio
+    place: Place
+    against: Place
 
 
 class OpTime(Record):
@@ -113,6 +125,8 @@ class DeviceMeasurement(Record):
     Attributes:
         device: as the profile calls it.
         sha256: of the file that was measured.
+        runtime: that ran it there, as galenic calls it.
+        threads: that it was given there.
         method: what measured it, such as ``INA219 at 1 kHz, median of 5 windows of 10 s``.
         runs: how many answers.
         energy_mj: of one answer.
@@ -123,6 +137,8 @@ class DeviceMeasurement(Record):
 
     device: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    runtime: str = Field(min_length=1)
+    threads: int = Field(ge=1)
     method: str = Field(min_length=1)
     runs: int = Field(ge=1)
     energy_mj: float | None = Field(default=None, gt=0)
@@ -190,10 +206,10 @@ class BenchRow(Record):
         throughput: samples/s in batches.
         batch_rows: rows in each of these batches.
         cold_start: of a fresh process.
-        memory_peak_mb: of a fresh process that loads it and answers.
+        memory_peak: of a fresh process that loads it and answers, MB.
         footprint: of the program as it is linked for a microcontroller.
         arena_bytes: what TFLite Micro's interpreter takes for tensors; a program's RAM is more.
-        versus: how many times faster it is than the file of ``--against``, timed in turn.
+        versus: beside the file of ``--against``, timed in turn; None where the time of either is not a device's.
         budget: beside the profile's limits; None without a profile.
         energy: on the profile's device; None without a profile.
         gated: whether the given report's gate passed this file; None without a report.
@@ -216,10 +232,10 @@ class BenchRow(Record):
     throughput: Measurement | None = None
     batch_rows: int = 0
     cold_start: ColdStart | None = None
-    memory_peak_mb: float | None = None
+    memory_peak: Measurement | None = None
     footprint: Footprint | None = None
     arena_bytes: int | None = None
-    versus: Ratio | None = None
+    versus: Versus | None = None
     budget: BudgetResult | None = None
     energy: Energy | None = None
     gated: bool | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -72,10 +73,14 @@ class Profile(Record):
         name: as in ``galenic profiles``.
         summary: one line for people.
         device: the machine these limits are about; ``host`` means whatever machine runs galenic.
-        size_bytes, p90_ms, memory_mb: the most that is allowed.
+        size_bytes, p90_ms, memory_mb: what has to be more than is taken: "under 100 ms" is not 100 ms.
         better_size_bytes: a smaller size that is worth reaching, which nothing is judged by.
-        flash_bytes: of a microcontroller, for code and weights.
-        ram_bytes: of a microcontroller, for the arena, the stack and everything else.
+        flash_bytes: of a microcontroller, for code and weights; it may be filled.
+        ram_bytes: of a microcontroller, for the arena, the stack and everything else; it may be filled.
+        precisions: that its models have, by the bits of their weights; fewer bits than any of these are within it. Any where it
+            is empty.
+        accuracy_floor: what comes before every other limit, a share of right answers; the gate judges it where a recipe
+            declares it ([gate.floors] accuracy), and a budget says where none did.
         runtimes: what can run there; any where it is empty.
         power: what it has for energy; None where nothing is known.
         preset: what one would do first.
@@ -90,6 +95,8 @@ class Profile(Record):
     better_size_bytes: int | None = None
     flash_bytes: int | None = None
     ram_bytes: int | None = None
+    precisions: tuple[Literal["int4", "int8", "float16", "float32"], ...] = ()
+    accuracy_floor: float | None = Field(default=None, gt=0, lt=1)
     runtimes: tuple[str, ...] = ()
     power: Power | None = None
     preset: tuple[Preset, ...] = ()

@@ -1,4 +1,4 @@
-"""The page of ``galenic bench``: which file to ship, what was measured, and a chart of where the time goes.
+"""The page of ``galenic bench``: which file to ship, every table that the terminal has, and a chart of where the time goes.
 
 One self-contained page made from the BenchResult alone, like the report: plotly's own script is in it, and nothing is asked for.
 """
@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from galenic.record.bench import BenchResult, OpTimes
-from galenic.reporting.bench import DEADLINES, battery_life, energy_notes, joules, row_title, thousands
+from galenic.reporting.bench_tables import WORDS, energy_notes, row_title, tables, versions_line
 from galenic.reporting.html import environment, plotly_script
 from galenic.reporting.numbers import milliseconds
 
@@ -26,22 +26,19 @@ def render_bench(result: BenchResult) -> str:
     """
     charts = [(row_title(row), op_figure(row.op_times)) for row in result.rows if row.op_times and row.op_times.ops]
     reasons = [(row_title(row), row.op_times.reason) for row in result.rows if row.op_times and row.op_times.reason]
-    made = environment()
-    made.globals |= {
-        "row_title": row_title,
-        "deadlines": DEADLINES,
-        "joules": joules,
-        "battery_life": battery_life,
-        "thousands": thousands,
-    }
-    return made.get_template("bench.html.j2").render(
-        result=result,
-        timed=[row for row in result.rows if row.stream],
-        charts=charts,
-        reasons=reasons,
-        powered=[row for row in result.rows if row.energy and row.energy.per_answer],
-        notes=[*energy_notes(result), *result.notes],
-        plotly_script=plotly_script() if charts else "",
+    return (
+        environment()
+        .get_template("bench.html.j2")
+        .render(
+            result=result,
+            tables=tables(result),
+            word_columns=WORDS,
+            versions=versions_line(result),
+            charts=charts,
+            reasons=reasons,
+            notes=[*energy_notes(result), *result.notes],
+            plotly_script=plotly_script() if charts else "",
+        )
     )
 
 

@@ -121,11 +121,15 @@ def ratio(larger: float, smaller: float) -> str | None:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A value in the unit of a budget: bytes, ms, MB, or any other unit as it is."""
-    known = {"bytes": size, "ms": milliseconds, "MB": megabytes}
+    """A value in the unit of a budget: bytes, ms, MB, bits, or any other unit as it is."""
+    known = {"bytes": size, "ms": milliseconds, "MB": megabytes, "bits": _bits}
     if unit in known:
         return known[unit](value)
     return f"{_three_digits(value)} {unit}" if math.isfinite(value) else MISSING
+
+
+def _bits(value: float) -> str:
+    return f"{value:.0f} bits" if math.isfinite(value) else MISSING
 
 
 def _three_digits(value: float) -> str:
