@@ -13,6 +13,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from dense_tflite import dense
+from galenic.exporters.c_source import entrance
 from galenic.record.card import NAME, PREPROCESSING, Card, card_json, card_parts
 from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Modality, Preprocessing
@@ -128,6 +129,20 @@ def test_what_cannot_be_read_is_refused(artifact, make_dense, tmp_path: Path) ->
 
 def test_a_program_that_was_made_before_there_were_cards_has_none() -> None:
     assert card_inside(PROGRAM) is None
+
+
+def test_the_card_of_a_c_file_is_read_with_names_that_could_end_its_comment(tmp_path: Path) -> None:
+    names = ("a */ b", "c/d")
+    path = tmp_path / "net.c"
+    path.write_text("#include <stdint.h>\nint x;\n" + entrance(TABLE, names))
+    assert card_inside(path) == Card(preprocessing=TABLE, classes=names)
+    with pytest.raises(ModelError, match="says inside that its 2 classes are a"):
+        check_card(path, TABLE, NAMES)
+    path.write_text("int x;\n")
+    assert card_inside(path) is None
+    path.write_text('/* card: {"preprocessing": 5} */\n')
+    with pytest.raises(ModelError, match="preprocessing and classes inside cannot be read"):
+        card_inside(path)
 
 
 def test_it_needs_no_torch_no_onnx_and_no_runtime(onnx_file, tflite_file) -> None:

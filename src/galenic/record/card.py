@@ -5,6 +5,7 @@
     .pte        one named blob, ``galenic``
     .ort        two metadata properties, as in .onnx
     .ptl        one extra file, ``galenic``
+    .c          one comment, ``card:``
 The JSON has sorted keys and no spaces: the same card gives the same bytes.
 """
 

@@ -5,6 +5,7 @@ A file without one (an outside file, or a format that has no place for it) has N
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -29,6 +30,8 @@ ORT, ORT_MODEL, ORT_METADATA, ORT_KEY, ORT_VALUE = b"ORTM", 1, 9, 0, 1
 """Numbers of ort.fbs of ONNX Runtime: of InferenceSession, Model and StringStringEntry."""
 PTL, PTL_EXTRAS, EXTRA_NAME, EXTRA_CONTENT = b"PTMF", 1, 0, 1
 """Numbers of mobile_bytecode.fbs of PyTorch: of Module and ExtraFile."""
+C_CARD = re.compile(rb"^/\* card: (\{.*\}) \*/$", re.MULTILINE)
+"""A line of a C file; a slash in its JSON is written \\/ there, so that no name ends the comment."""
 PTE_HEADER, PTE_BASE_AT = b"eh00", 24
 """ExecuTorch's extended header begins at byte 8; at byte 24 it says where the segments begin (8 bytes)."""
 
@@ -146,6 +149,11 @@ def _mlpackage(data: bytes) -> Card | None:
     return card_of_parts({key: text for key, text in entries.items() if key in (PREPROCESSING, CLASSES)})
 
 
+def _c(data: bytes) -> Card | None:
+    found = C_CARD.search(data)
+    return card_of_json(found.group(1)) if found else None
+
+
 READERS: Mapping[str, Callable[[bytes], Card | None]] = {
     ".onnx": _onnx,
     ".tflite": _tflite,
@@ -153,6 +161,7 @@ READERS: Mapping[str, Callable[[bytes], Card | None]] = {
     ".ort": _ort,
     ".ptl": _ptl,
     ".zip": _mlpackage,
+    ".c": _c,
 }
 """By the suffix of the file."""
 
