@@ -13,7 +13,7 @@ from galenic.compress.quantize.dynamic_int8 import quantize_dense
 from galenic.compress.quantize.half import to_half
 from galenic.compress.quantize.int4 import quantize_weights
 from galenic.compress.quantize.simulate import simulated
-from galenic.exporters.litert import EXPORTER, check_rule
+from galenic.exporters.litert import EXPORTER
 from galenic.exporters.litert_coverage import INT4, INT8, integers_of
 from galenic.exporters.litert_file import kinds, unpacked
 from galenic.exporters.matching import activations
@@ -289,7 +289,7 @@ def test_a_tensor_without_a_grid_is_refused_by_name(whole, ends, tmp_path):
 )
 def test_what_litert_cannot_hold_is_refused_before_any_work(rule, why, known, wrap, ends, tmp_path):
     with pytest.raises(ModelError, match=why):
-        check_rule(rule)
+        EXPORTER.check_rule(rule)
     model = replace(wrap(known, (2,), 3), quant=QuantSpec(rule=rule))
     with pytest.raises(ModelError, match="for litert"):
         EXPORTER.export(model, tmp_path / "model.tflite", **ends(model))
@@ -298,6 +298,6 @@ def test_what_litert_cannot_hold_is_refused_before_any_work(rule, why, known, wr
 def test_what_it_can_hold_is_not():
     half = LayerRule(layer="a", weight_bits=16, activation_bits=16)
     for rule in (QuantRule(), QuantRule(weight_bits=2), QuantRule(per_channel=False), QuantRule(layers=(half,))):
-        check_rule(rule)
+        EXPORTER.check_rule(rule)
     for arithmetic in (Arithmetic.WEIGHTS, Arithmetic.DYNAMIC, Arithmetic.FLOAT16):
-        check_rule(QuantRule(arithmetic=arithmetic, activation_bits=32))
+        EXPORTER.check_rule(QuantRule(arithmetic=arithmetic, activation_bits=32))

@@ -15,7 +15,7 @@ from torch import nn
 from galenic.compress.quantize.calibrate import in_batches
 from galenic.compress.quantize.dynamic_int8 import quantize_dense
 from galenic.compress.quantize.int4 import quantize_weights
-from galenic.exporters.litert import EXPORTER, check_rule
+from galenic.exporters.litert import EXPORTER
 from galenic.exporters.litert_coverage import INT4, INT8, integers_of
 from galenic.exporters.litert_file import kinds, operations, unpacked
 from galenic.exporters.litert_graph import to_flatbuffer, with_biases
@@ -63,7 +63,7 @@ def every_kind() -> nn.Sequential:
 def test_the_file_computes_with_the_modules_own_weights(group, bits, wrap, ends, rows, tmp_path) -> None:
     model, inputs = wrap(every_kind(), SHAPE, 5), rows(10, SHAPE)
     rule = weights_rule(group, bits)
-    check_rule(rule)
+    EXPORTER.check_rule(rule)
     made = quantize_weights(model, rule, in_batches(inputs))
     artifact = EXPORTER.export(made, tmp_path / "model.tflite", **ends(model))
     with torch.no_grad():
@@ -141,7 +141,7 @@ def test_groups_of_integers_that_are_computed_with_are_refused_before_any_work(w
     for arithmetic in (Arithmetic.DYNAMIC, Arithmetic.STATIC):
         rule = QuantRule(arithmetic=arithmetic, group_size=3)
         with pytest.raises(ModelError, match=f"{arithmetic.value} integers with one scale for each 3 weights"):
-            check_rule(rule)
+            EXPORTER.check_rule(rule)
     made = quantize_dense(model, QuantRule(arithmetic=Arithmetic.DYNAMIC, weight_bits=4, group_size=3))
     unused = replace(EXPORTER, lower=lambda model: pytest.fail("it was lowered"))
     with pytest.raises(ModelError, match="scales of 8 bits, which would change every weight"):

@@ -16,6 +16,7 @@ from galenic.record.artifact import Artifact
 from galenic.record.errors import DataError, InputError, MissingPackage, ModelError
 from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.runtimes.litert import RUNTIME, load
+from galenic.runtimes.load import artifact_of_file
 
 TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
 ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]], np.float32)
@@ -146,6 +147,53 @@ def test_weights_in_another_file_are_refused_although_it_is_there(tflite, tmp_pa
 def test_a_file_for_other_inputs_is_refused_with_both_shapes(tflite):
     with pytest.raises(ModelError, match=r"takes inputs of shape \(batch, 5\); expected \(batch, 3\)"):
         load(tflite(dense(weights=np.zeros((2, 5), np.float32))))
+
+
+IMAGE = Preprocessing(modality=Modality.IMAGE, raw_shape=(2, 2, 3), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
+def of_pictures(shape: list[int], weights: np.ndarray) -> bytes:
+    """The dense layer for inputs of four dimensions, as other converters write them; it sees them as they lie."""
+    model = schema.ModelT.InitFromPackedBuf(dense(weights=weights))
+    model.subgraphs[0].tensors[0].shape = shape
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("shape", "first", "second"),
+    [
+        # of the input 0 .. 11, channels first: its second and third value, and as they lie with the channel last 4 and 8
+        ([1, 3, 2, 2], 1.0, 2.0),
+        ([1, 2, 2, 3], 4.0, 8.0),
+    ],
+)
+def test_an_outside_file_may_take_the_channel_first_or_last(tflite, shape, first, second):
+    weights = np.zeros((2, 12), np.float32)
+    weights[0, 1] = weights[1, 2] = 1.0
+    made = tflite(of_pictures(shape, weights), preprocessing=IMAGE)
+    given = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
+    rows = np.concatenate([given, 2 * given])
+    expected = [[first + 0.5, second - 0.5], [2 * first + 0.5, 2 * second - 0.5]]
+    np.testing.assert_allclose(load(made).run(rows), expected, atol=1e-6)
+    opened = artifact_of_file(made.path, IMAGE, made.classes)
+    np.testing.assert_allclose(load(opened).run(rows), expected, atol=1e-6)
+
+
+def test_where_first_and_last_are_one_shape_it_is_first(tflite):
+    spec = IMAGE.model_copy(update={"raw_shape": (2, 2, 2), "mean": (0.0,) * 2, "std": (1.0,) * 2})
+    weights = np.zeros((2, 8), np.float32)
+    weights[0, 1] = weights[1, 2] = 1.0
+    session = load(tflite(of_pictures([1, 2, 2, 2], weights), preprocessing=spec))
+    given = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
+    np.testing.assert_allclose(session.run(given), [[1.5, 1.5]], atol=1e-6)
+
+
+def test_a_picture_of_other_sides_is_refused(tflite):
+    made = tflite(of_pictures([1, 2, 3, 2], np.zeros((2, 12), np.float32)), preprocessing=IMAGE)
+    with pytest.raises(ModelError, match=r"takes inputs of shape \(batch, 2, 3, 2\); expected \(batch, 3, 2, 2\)"):
+        load(made)
 
 
 def test_a_file_with_another_number_of_classes_is_refused_with_both_numbers(tflite):

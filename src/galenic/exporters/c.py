@@ -23,7 +23,7 @@ def lower(model: Model) -> Lowered:
     if model.quant is None:
         raise _refused(f"{model.spec.architecture} without a quantization, as C")
     name = model.spec.architecture
-    held = litert.EXPORTER.lower(model)
+    held = litert.lower_channels_first(model)
     return Lowered(source_of(read(held.data, name), name).text.encode(), held.precision, held.quant, held.integer_ops)
 
 

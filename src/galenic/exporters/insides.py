@@ -68,8 +68,10 @@ def litert_insides(artifact: Artifact, rows: np.ndarray) -> list[Inside]:
         interpreter.allocate_tensors()
     held = [one for one in interpreter.get_tensor_details() if one["dtype"] is np.int8 and _is_activation(one)]
     found: list[list[np.ndarray]] = [[] for _ in held]
-    for row in rows:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row[None])
+    entry = interpreter.get_input_details()[0]
+    first = tuple(entry["shape"][1:]) == rows.shape[1:]
+    for row in rows if first else np.moveaxis(rows, 1, -1):
+        interpreter.set_tensor(entry["index"], row[None])
         interpreter.invoke()
         for kept, one in zip(found, held, strict=True):
             kept.append((interpreter.get_tensor(one["index"]).astype(np.int16) + UINT8_SHIFT).astype(np.uint8))

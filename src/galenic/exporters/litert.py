@@ -1,10 +1,11 @@
-"""LiteRT files (.tflite), one row at a time: float32, or as the model's QuantSpec says.
+"""LiteRT files (.tflite), one row at a time, the channel last where they can: float32, or as the model's QuantSpec says.
 
 The same model gives the same bytes, in any process of one machine with one set of versions.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from galenic.exporters.ends import Lowered
@@ -19,7 +20,15 @@ INTEGER_BITS = 8
 
 
 def lower(model: Model) -> Lowered:
-    """One .tflite file; ModelError for what cannot be converted."""
+    """One .tflite file that takes (1, ..., channel) (``litert_layout``); ModelError for what cannot be converted."""
+    from galenic.exporters.litert_layout import channels_last
+
+    held = lower_channels_first(model)
+    return replace(held, data=channels_last(held.data))
+
+
+def lower_channels_first(model: Model) -> Lowered:
+    """The same file as it is converted: it takes (1, channel, ...), and turns that itself."""
     if model.quant is None:
         from galenic.exporters.litert_graph import to_flatbuffer
 
@@ -56,7 +65,7 @@ def _refused(given: str, expected: str) -> ModelError:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".tflite",
-    version=3,
+    version=4,
     summary="one LiteRT file, one row at a time: float32, float16, integer weights, or integers throughout",
     lower=lower,
     check_rule=partial(check_rule, RUNTIME),

@@ -1,6 +1,7 @@
 """A torch module as a float32 .tflite file: traced, converted by litert-torch, named by its modules.
 
-The input stays channels first, (1, channel, height, width): the file transposes where its kernels want it otherwise.
+The input stays channels first, (1, channel, height, width): the file transposes where its kernels want it otherwise, until
+``litert_layout`` takes that out.
 """
 
 from __future__ import annotations

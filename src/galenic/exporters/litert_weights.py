@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from torch import fx
 
+from galenic.exporters.litert_builder import INT32, Builder
 from galenic.exporters.litert_coverage import INT4, INT8
 from galenic.exporters.litert_file import FLOAT32, GROUPED, WEIGHT_POSITION, Operation
 from galenic.record.errors import ModelError
 from galenic.record.quant import QuantPoint
 from galenic.zoo.graph import graph_tensor, layers, outputs_first
 
-INT32 = 2  # TensorType of the schema
 FEW_BITS = 4
 REAL, TURNED = ":dq", ":turned"  # what is behind the name of a weight that is made of groups
 CHANNELS_FIRST: Mapping[str, tuple[int, ...]] = {
@@ -82,13 +82,11 @@ def hold_groups(file: Any, parts: Sequence[Operation], graph: fx.GraphModule, po
         weight = tensors[operation.constants[WEIGHT_POSITION].name.decode()]
         node = nodes[operation.layer]
         ours = outputs_first(node, graph_tensor(graph, node.args[1]).detach())
-        first += _from_groups(_Builder(file), weight, CHANNELS_FIRST[operation.kind], ours.numpy(), point)
+        first += _from_groups(Builder(file), weight, CHANNELS_FIRST[operation.kind], ours.numpy(), point)
     file.subgraphs[0].operators = [*first, *file.subgraphs[0].operators]
 
 
-def _from_groups(
-    builder: _Builder, weight: Any, order: Sequence[int], ours: np.ndarray, point: QuantPoint
-) -> list[Any]:
+def _from_groups(builder: Builder, weight: Any, order: Sequence[int], ours: np.ndarray, point: QuantPoint) -> list[Any]:
     """The operations that make a weight of its groups; ``order`` is of its axes, channels first."""
     values = np.asarray(builder.file.buffers[weight.buffer].data, np.uint8).view(np.float32).reshape(weight.shape)
     turned = values.transpose(order)
@@ -120,53 +118,3 @@ def _from_groups(
         builder.reshape(real, whole, turned.shape, name),
         builder.operation("TRANSPOSE", [whole, permutation], target),
     ]
-
-
-class _Builder:
-    """Adds tensors and operations to a file."""
-
-    def __init__(self, file: Any) -> None:
-        from ai_edge_litert import schema_py_generated
-
-        self.file, self._schema = file, schema_py_generated
-        self._tensors = file.subgraphs[0].tensors
-
-    def number(self, tensor: Any) -> int:
-        """Of a tensor of the file."""
-        return next(place for place, one in enumerate(self._tensors) if one is tensor)
-
-    def tensor(self, name: str, shape: Sequence[int], kind: int, values: np.ndarray | None = None) -> int:
-        """The number of a new tensor; a computed one has no values."""
-        made = self._schema.TensorT()
-        made.name, made.shape, made.type, made.buffer = name.encode(), np.array(shape, np.int32), kind, 0
-        if values is not None:
-            made.buffer = len(self.file.buffers)
-            self.file.buffers.append(self._schema.BufferT())
-            self.file.buffers[-1].data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        self._tensors.append(made)
-        return len(self._tensors) - 1
-
-    def scale(self, tensor: int, scales: np.ndarray) -> None:
-        """Give each row of a tensor its scale."""
-        grid = self._schema.QuantizationParametersT()
-        grid.scale, grid.zeroPoint, grid.quantizedDimension = scales, np.zeros(len(scales), np.int64), 0
-        self._tensors[tensor].quantization = grid
-
-    def operation(self, kind: str, inputs: Sequence[int], output: int) -> Any:
-        """A new operation, which is in no graph yet."""
-        code = getattr(self._schema.BuiltinOperator, kind)
-        codes = self.file.operatorCodes
-        known = [place for place, one in enumerate(codes) if max(one.builtinCode, one.deprecatedBuiltinCode) == code]
-        if not known:
-            codes.append(self._schema.OperatorCodeT())
-            codes[-1].builtinCode = codes[-1].deprecatedBuiltinCode = code
-            codes[-1].version = 1
-        made = self._schema.OperatorT()
-        made.opcodeIndex = known[0] if known else len(codes) - 1
-        made.inputs, made.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-        return made
-
-    def reshape(self, taken: int, made: int, shape: Sequence[int], name: str) -> Any:
-        """A RESHAPE to a constant shape."""
-        sides = self.tensor(f"{name}:shape", (len(shape),), INT32, np.array(shape, np.int32))
-        return self.operation("RESHAPE", [taken, sides], made)

@@ -25,7 +25,7 @@ HOLD_INT4 = frozenset({"CONV_2D"})
 
 def lower(model: Model) -> Lowered:
     """One .tflite file; ModelError for what cannot be converted."""
-    held = litert.EXPORTER.lower(model)
+    held = litert.lower_channels_first(model)
     if model.quant is None:
         return held
     file = unpacked(held.data)

@@ -63,13 +63,23 @@ def damaged(artifact: Artifact, reader: str, error: Exception) -> ModelError:
     )
 
 
+def takes_channels_last(artifact: Artifact, found: Sequence[Dimension]) -> bool:
+    """Whether a file's input is (batch, ..., channel), and not (batch, channel, ...): which it is where these are the same.
+
+    Raises:
+        ModelError: it is neither, of what the preprocessing gives.
+    """
+    channel, *rest = artifact.preprocessing.input_shape
+    if _fits(found, (*rest, channel)) and not _fits(found, (channel, *rest)):
+        return True
+    check_input_shape(artifact, found)
+    return False
+
+
 def check_input_shape(artifact: Artifact, found: Sequence[Dimension]) -> None:
     """ModelError unless a file's input (batch, ...) takes what its preprocessing gives."""
     expected = artifact.preprocessing.input_shape
-    fits = len(found) == 1 + len(expected) and all(
-        side == size for side, size in zip(found[1:], expected, strict=True) if isinstance(side, int)
-    )
-    if not fits:
+    if not _fits(found, expected):
         raise ModelError(
             given=f"{artifact.path} takes inputs of shape {_shape(found)}",
             expected=f"{_shape((None, *expected))}, which is what this task's preprocessing gives",
@@ -126,6 +136,13 @@ def refuse_probabilities(session: Session) -> None:
             expected="logits, as they are before the softmax",
             todo="export the model without its last softmax",
         )
+
+
+def _fits(found: Sequence[Dimension], expected: Sequence[int]) -> bool:
+    """Whether an input (batch, ...) takes rows of a shape."""
+    return len(found) == 1 + len(expected) and all(
+        side == size for side, size in zip(found[1:], expected, strict=True) if isinstance(side, int)
+    )
 
 
 def _shape(sides: Sequence[Dimension]) -> str:

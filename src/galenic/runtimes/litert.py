@@ -1,6 +1,7 @@
 """LiteRT on the processor: its XNNPACK kernels, with the threads asked for.
 
 The interpreter checks a file's structure before it uses it, and never reads another file: weights that lie there are missing.
+A file's shape says whether its input has the channel first or last; where both are the same shape, it has it first.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ class LitertSession:
         artifact: the file.
         place: this machine, the threads, the version.
         batch: rows that the file takes at a time.
+        channels_last: whether it takes (batch, ..., channel), as LiteRT's own kernels do.
     """
 
     artifact: Artifact
     place: Place
     batch: int
+    channels_last: bool
     _interpreter: Any
     _input: int
     _output: int
@@ -55,6 +58,8 @@ class LitertSession:
         return logits
 
     def _answer(self, inputs: np.ndarray) -> np.ndarray:
+        if self.channels_last:  # a channel at a time: numpy is slow where the last axis is short
+            inputs = np.stack(list(inputs.swapaxes(0, 1)), axis=-1)
         self._interpreter.set_tensor(self._input, inputs)
         try:
             self._interpreter.invoke()
@@ -79,7 +84,9 @@ def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> Li
     interpreter = _open(artifact, data, threads)
     entry, answer = _ends(artifact, interpreter)
     place = Place(machine=machine_name(), runtime=NAME, versions={DISTRIBUTION: version(DISTRIBUTION)}, threads=threads)
-    return LitertSession(artifact, place, int(entry["shape"][0]), interpreter, entry["index"], answer["index"], Lock())
+    batch, *_ = shape = entry["shape"].tolist()
+    last = check.takes_channels_last(artifact, shape)
+    return LitertSession(artifact, place, batch, last, interpreter, entry["index"], answer["index"], Lock())
 
 
 def import_litert() -> Any:
@@ -128,6 +135,5 @@ def _ends(artifact: Artifact, interpreter: Any) -> tuple[dict[str, Any], dict[st
             expected=f"one {wanted} input, and float32 logits as the first output",
             todo=f"export it with {wanted} inputs and float32 outputs",
         )
-    check.check_input_shape(artifact, entries[0]["shape"].tolist())
     check.check_output_shape(artifact, answers[0]["shape"].tolist())
     return entries[0], answers[0]

@@ -29,6 +29,13 @@ export function normalised(raw, { raw_shape: [height, width, channels], scale, m
   return input;
 }
 
+/** (channel, height, width) as (height, width, channel). */
+export function channelsLast(input, channels) {
+  const out = new Float32Array(input.length), plane = input.length / channels;
+  for (let c = 0; c < channels; c++) for (let i = 0; i < plane; i++) out[i * channels + c] = input[c * plane + i];
+  return out;
+}
+
 /** The pixels of a box as RGB, or as grey by ITU-R 601 in Pillow's fixed point; transparency is left out. */
 function cut({ width, data }, box, channels) {
   const out = new Uint8Array(box.width * box.height * channels);

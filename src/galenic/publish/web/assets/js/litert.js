@@ -2,6 +2,7 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "../runtime/litert.js";
 import { hasRelaxedSimd } from "./features.js";
+import { channelsLast } from "./inputs.js";
 
 let loading;
 
@@ -12,6 +13,7 @@ export function variant(threads) {
 }
 
 /**
+ * Inputs are channels first, [1, ...inputShape], whatever the file takes: its shape says whether they have to be turned.
  * @param {Uint8Array} bytes of the .tflite file
  * @returns {Promise<{threads, run(Float32Array): Promise<Float32Array>, runTensor(tensor): Promise<Float32Array>, close()}>}
  */
@@ -21,9 +23,10 @@ export async function open(bytes, { inputShape, threads = 1 }) {
   loading ??= loadLiteRt(folder, { threads: used > 1 });
   await loading;
   const model = await loadAndCompile(bytes, { accelerator: "wasm", cpuOptions: { numThreads: used } });
-  const shape = [1, ...inputShape];
+  const first = [1, ...inputShape], shape = Array.from(model.getInputDetails()[0].shape);
+  const turned = shape.join() !== first.join();
   const run = async (values) => {
-    const tensor = new Tensor(values, shape);
+    const tensor = new Tensor(turned ? channelsLast(values, inputShape[0]) : values, shape);
     try {
       const answers = await model.run(tensor);
       const first = answers[0].toTypedArray();
@@ -41,7 +44,11 @@ export async function open(bytes, { inputShape, threads = 1 }) {
       const { tf } = globalThis;
       if (!(tf?.Tensor && tensor instanceof tf.Tensor)) return run(await tensor.data());
       const { runWithTfjsTensors } = await import("../runtime/tfjs-interop.js");
-      const whole = tf.reshape(tensor, shape), answers = await runWithTfjsTensors(model, [whole]);
+      const whole = tf.tidy(() => {
+        const asGiven = tf.reshape(tensor, first);
+        return turned ? tf.transpose(asGiven, [0, 2, 3, 1]) : asGiven;
+      });
+      const answers = await runWithTfjsTensors(model, [whole]);
       const values = await answers[0].data();
       [whole, ...answers].forEach((one) => one.dispose());
       return values;
