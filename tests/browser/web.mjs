@@ -61,6 +61,11 @@ const STEPS = {
     await page.waitForFunction(() => document.body.classList.contains("ready") || document.querySelector("#status.error"), null, { timeout: 40000 });
     return shown(page);
   },
+  /** The page as it stands, without waiting for its script. */
+  async read({ page, base }) {
+    await page.goto(base);
+    return shown(page);
+  },
   async give({ page }, path) {
     const before = await count(page);
     await page.setInputFiles("#file", path);
@@ -160,12 +165,13 @@ const STEPS = {
 
 async function visit(browser, { folder, steps, isolated = false, screen = [1280, 900], scheme = "light", host = "127.0.0.1", without = "" }) {
   const server = await served(folder, isolated), base = `http://${host}:${server.port}/`;
-  const context = await browser.newContext({ viewport: { width: screen[0], height: screen[1] }, colorScheme: scheme, permissions: ["camera"] });
+  const context = await browser.newContext({ viewport: { width: screen[0], height: screen[1] }, colorScheme: scheme, permissions: ["camera"], javaScriptEnabled: without !== "scripts" });
   const page = await context.newPage(), errors = [], foreign = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && !RUNTIME_SAYS.test(message.text()) && errors.push(message.text()));
   page.on("pageerror", (error) => errors.push(String(error)));
   context.on("request", (request) => { if (!request.url().startsWith(base) && !/^(blob|data):/.test(request.url())) foreign.push(request.url()); });
   if (without === "simd") await page.addInitScript(() => { WebAssembly.validate = () => false; });
+  if (without === "wasm") await page.addInitScript(() => { delete globalThis.WebAssembly; });
   if (without === "camera") await page.addInitScript(() => Object.defineProperty(navigator, "mediaDevices", { value: undefined }));
   if (without === "permission") await page.addInitScript(() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("no", "NotAllowedError"); }; });
   if (without === "workers") await page.addInitScript(() => { delete Navigator.prototype.serviceWorker; });

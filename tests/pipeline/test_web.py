@@ -24,6 +24,7 @@ from galenic.record.preprocessing import Picture
 from galenic.record.web import BrowserTiming, PageModel, PageVerdict, WebBuild
 from galenic.store.files import file_sha256
 from galenic.store.stages import Store
+from galenic.zoo.build import build as build_net
 from web_packages import fill_packages
 
 SUFFIXES = {"litert": ".tflite", "onnxruntime": ".onnx"}
@@ -43,7 +44,10 @@ class Told:
     sentence: str = "It is not worse."
 
 
+@dataclass
 class Session:
+    artifact: Artifact
+
     def run(self, inputs: np.ndarray) -> np.ndarray:
         return np.zeros((len(inputs), 2), np.float32)
 
@@ -75,15 +79,16 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task) -> tuple[Setting
         )  # fmt: skip
 
     monkeypatch.setattr(web, "export_stage", export_stage)
-    monkeypatch.setattr(web, "open_session", lambda artifact, threads: Session())
+    monkeypatch.setattr(web, "open_session", lambda artifact, threads: Session(artifact))
     monkeypatch.setattr(web, "find_chromium", lambda: "chromium")
     return Setting(task, Store(tmp_path / "store")), LastModel(None, packaged_recipe("demo"))  # type: ignore[arg-type]
 
 
-def times(monkeypatch: pytest.MonkeyPatch, *found: BrowserTiming, picture_difference: int = 0) -> None:
-    def time_candidates(candidates, *given: Any) -> Timed:
+def times(monkeypatch: pytest.MonkeyPatch, *found: BrowserTiming, picture_difference: int = 0, **failed: str) -> None:
+    def time_candidates(candidates, inputs, *given: Any) -> Timed:
+        assert len(inputs) == len(candidates[0].logits) == 48, "all rows of validation, as there are fewer than 256"
         names = [one.page.runtime for one in candidates]
-        return Timed(tuple(one for one in found if one.runtime in names), picture_difference)
+        return Timed(tuple(one for one in found if one.runtime in names), picture_difference, failed)
 
     monkeypatch.setattr(web, "time_candidates", time_candidates)
 
@@ -118,6 +123,28 @@ def test_one_that_answers_otherwise_than_python_is_left_out(monkeypatch, made, w
     with pytest.raises(ModelError, match="which no runtime of a browser can have"):
         write_web(*made, replace(wish, folder=wish.folder.parent / "other"))
     assert not (wish.folder.parent / "other").exists()
+
+
+def test_one_that_does_not_run_in_the_browser_is_left_out(monkeypatch, made, wish) -> None:
+    times(monkeypatch, timing("onnxruntime", 5.0), litert="it did not run in Chromium (no such op)")
+    build = write_web(*made, wish)
+    assert (build.runtime, build.left_out) == ("onnxruntime", {"litert": "it did not run in Chromium (no such op)"})
+    assert [one.runtime for one in build.timings] == ["onnxruntime"]
+    times(monkeypatch, litert="it did not run", onnxruntime="nor did it")
+    with pytest.raises(ModelError, match=r"can have \(litert: it did not run; onnxruntime: nor did it\)"):
+        write_web(*made, wish)
+    times(monkeypatch, litert="it did not run")
+    with pytest.raises(ModelError, match="litert: it did not run"):
+        write_web(*made, replace(wish, runtime="litert"))
+
+
+def test_a_model_that_nothing_made_is_named_by_its_architecture(monkeypatch, made, wish) -> None:
+    plain, (setting, last) = web.export_stage, made
+    monkeypatch.setattr(web, "export_stage", lambda *given: plain(*given).model_copy(update={"lineage": ()}))
+    times(monkeypatch, timing("litert", 1.0), timing("onnxruntime", 2.0))
+    write_web(setting, replace(last, model=build_net("mlp", (3,), 2)), wish)
+    assert PageModel.model_validate_json((wish.folder / "model.json").read_text()).lineage == ("mlp",)
+    assert "<dt>Made by</dt><dd>mlp</dd>" in (wish.folder / "index.html").read_text()
 
 
 def test_one_that_cannot_hold_the_model_is_left_out_unless_it_was_asked_for(monkeypatch, made, wish) -> None:

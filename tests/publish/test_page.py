@@ -89,6 +89,9 @@ def test_the_page_says_what_it_is_and_forbids_the_rest(
     plain, _, _ = filled(tmp_path / "two", page(), model, packages)
     assert "No verdict: this very file" in (plain / "index.html").read_text()
     assert "SYNTHETIC" not in (plain / "index.html").read_text()
+    assert "<dt>Made by</dt><dd>resnet8 + supervised</dd>" in (plain / "index.html").read_text()
+    unknown, _, _ = filled(tmp_path / "three", page(lineage=()), model, packages)
+    assert "<dt>Made by</dt><dd>not recorded</dd>" in (unknown / "index.html").read_text()
 
 
 def test_what_the_model_sees_is_said_in_words(page: MakePage) -> None:

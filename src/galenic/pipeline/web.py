@@ -31,11 +31,13 @@ from galenic.record.errors import InputError, ModelError
 from galenic.record.preprocessing import Preprocessing
 from galenic.record.report import Report
 from galenic.record.web import PageModel, PageVerdict, WebBuild
+from galenic.runtimes.answer import run_raw
 from galenic.runtimes.load import open_session
 from galenic.runtimes.place import machine_name
 
 AUTO = "auto"
-COMPARED_ROWS = 16
+COMPARED_ROWS, BATCH_ROWS = 256, 16
+"""Validation rows whose answers are compared, and how many Python answers at once."""
 PICTURE_SIZES = ((90, 70), (70, 90), (1, 3), (300, 40))
 """Width and height of the pictures on which the page's own resizing is compared with Pillow's."""
 
@@ -87,9 +89,8 @@ def write_web(setting: Setting, made: LastModel, wish: WebWish) -> WebBuild:
     packages = require_packages(wish.cache)
     pages, left_out = _candidates(setting, made, wish, packages)
     timed = _timed(setting, list(pages.values()), packages)
-    wrong = _wrong(timed, pages)
-    left_out |= wrong
-    usable = [name for name in pages if name not in wrong]
+    left_out |= _wrong(timed, pages)
+    usable = [name for name in pages if name not in left_out]
     if not usable:
         told = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise ModelError(
@@ -138,14 +139,14 @@ def _candidates(
     setting: Setting, made: LastModel, wish: WebWish, packages: Path
 ) -> tuple[dict[str, Candidate], dict[str, str]]:
     """The model in each runtime that can have it, and why the others cannot; an error where the only one wished for cannot."""
-    inputs = _inputs(setting)
+    rows = setting.task.validation.inputs[:COMPARED_ROWS]
     found, left_out = dict[str, Candidate](), dict[str, str]()
     for name in wish.runtimes:
         setting.progress(f"exporting for {name}", 0, 1)
         try:
             exporter_for(name).require()
             artifact = export_stage(setting, made.model, name)
-            logits = open_session(artifact, threads=setting.threads).run(inputs)
+            logits = run_raw(open_session(artifact, threads=setting.threads), rows, BATCH_ROWS)
         except InputError as error:
             if wish.runtime != AUTO:
                 raise
@@ -162,17 +163,20 @@ def _timed(setting: Setting, candidates: Sequence[Candidate], packages: Path) ->
         return None
     pictures = drawn_pictures(setting.task.preprocessing)
     setting.progress("timing in Chromium", 0, 1)
+    inputs = to_inputs(setting.task.preprocessing, setting.task.validation.inputs[:COMPARED_ROWS])
     with tempfile.TemporaryDirectory() as folder:
-        timed = time_candidates(candidates, _inputs(setting), pictures, packages, Path(folder), machine_name())
+        timed = time_candidates(candidates, inputs, pictures, packages, Path(folder), machine_name())
     setting.progress("timing in Chromium", 1, 1)
     refuse_other_pictures(timed.picture_difference)
     return timed
 
 
 def _wrong(timed: Timed | None, pages: Mapping[str, Candidate]) -> dict[str, str]:
-    """The runtimes whose answers in the browser are not those of Python, with the reason."""
-    reasons = {one.runtime: why_wrong(one, pages[one.runtime].page) for one in (timed.timings if timed else ())}
-    return {name: why for name, why in reasons.items() if why}
+    """The runtimes that did not run in the browser, or whose answers there are not those of Python, with the reason."""
+    if timed is None:
+        return {}
+    reasons = {one.runtime: why_wrong(one, pages[one.runtime].page) for one in timed.timings}
+    return dict(timed.failed) | {name: why for name, why in reasons.items() if why}
 
 
 def _choice(usable: Sequence[str], timed: Timed | None, left_out: Mapping[str, str], wish: WebWish) -> tuple[str, str]:
@@ -189,10 +193,6 @@ def _choice(usable: Sequence[str], timed: Timed | None, left_out: Mapping[str, s
     return fastest.runtime, f"{title} was the faster of the two here: median {times}"
 
 
-def _inputs(setting: Setting) -> np.ndarray:
-    return to_inputs(setting.task.preprocessing, setting.task.validation.inputs[:COMPARED_ROWS])
-
-
 def _page(setting: Setting, made: LastModel, artifact: Artifact, report: Report | None, packages: Path) -> PageModel:
     task, runtime = setting.task, web_runtime(artifact.runtime)
     return PageModel(
@@ -206,7 +206,7 @@ def _page(setting: Setting, made: LastModel, artifact: Artifact, report: Report 
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
         precision=artifact.precision,
-        lineage=artifact.lineage,
+        lineage=artifact.lineage or (made.model.spec.architecture,),
         classes=artifact.classes,
         preprocessing=artifact.preprocessing,
         picture=artifact.preprocessing.of_pictures(),

@@ -32,7 +32,8 @@ class PageModel(Record):
         runtime: ``litert`` or ``onnxruntime``, as an Artifact calls it.
         runtime_version: of the runtime's npm package.
         file: where the model lies beside the page.
-        sha256, size_bytes, precision, lineage, classes, preprocessing: as in its Artifact.
+        sha256, size_bytes, precision, classes, preprocessing: as in its Artifact.
+        lineage: as in its Artifact, or the name of its architecture alone.
         picture: how a picture becomes a raw row.
         verdict: None where this very file has not been through the gate.
     """
