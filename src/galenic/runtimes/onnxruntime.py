@@ -66,7 +66,10 @@ class OnnxSession:
         return logits
 
     def _answer(self, inputs: np.ndarray) -> np.ndarray:
-        logits: np.ndarray = self._session.run([self._output], {self._input: inputs})[0]
+        try:
+            logits: np.ndarray = self._session.run([self._output], {self._input: inputs})[0]
+        except Exception as error:  # its errors share no base class but Exception
+            raise check.damaged(self.artifact, READER, error) from error
         return logits
 
 
@@ -108,7 +111,10 @@ RUNTIME = Runtime(
 
 def session_of(artifact: Artifact, session: Any, place: Place) -> OnnxSession:
     """A Session from what ``opened`` gives; ModelError where its inputs or outputs are not those of the artifact."""
-    entry, answer = _ends(artifact, session)
+    try:
+        entry, answer = _ends(artifact, session)
+    except UnicodeDecodeError as error:  # a name in a damaged file
+        raise check.damaged(artifact, READER, error) from error
     batch = entry.shape[0] if isinstance(entry.shape[0], int) else None
     return OnnxSession(artifact, place, batch, session, entry.name, answer.name)
 
