@@ -100,11 +100,37 @@ def test_a_file_without_a_card_is_one_screen_with_exit_code_2(tmp_path: Path) ->
     assert len(shown.stderr.splitlines()) < 24
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["truncated", "changed", "a damaged card"])
+def test_a_bad_file_is_one_screen_with_exit_code_2(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "tiny.onnx"
+    tiny_file(path, card=kind != "truncated")
+    if kind == "a damaged card":
+        (tmp_path / "tiny.onnx.json").write_text("{")
+    else:
+        path.write_bytes(path.read_bytes()[:80])
+    shown = galenic("bench", path, "--quick")
+    words = {"truncated": "is not a whole", "changed": "has changed", "a damaged card": "no card of galenic's"}
+    assert shown.returncode == 2
+    assert words[kind] in " ".join(shown.stderr.split())
+    assert "Traceback" not in shown.stderr
+    assert len(shown.stderr.splitlines()) < 24
+
+
 def test_a_wrong_number_of_threads_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     tiny_file(path)
     found = CliRunner().invoke(app, ["bench", str(path), "--threads", "some"])
     assert isinstance(found.exception, InputError)
+
+
+def test_the_list_of_profiles_has_flash_and_ram() -> None:
+    shown = galenic("profiles")
+    lines = {line.split()[0]: line for line in shown.stdout.splitlines() if line.startswith(("profile ", "cortex-m4"))}
+    assert "flash" in lines["profile"]
+    assert "RAM" in lines["profile"]
+    assert "512 KiB" in lines["cortex-m4"]
+    assert "128 KiB" in lines["cortex-m4"]
 
 
 def test_a_profile_is_shown_with_its_presets_as_parts_of_a_recipe(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from dense_tflite import dense
@@ -356,6 +357,36 @@ def test_a_file_that_crashes_its_runtime_has_its_reason_and_the_others_go_on(
     row = bench(files[1], against=hostile).rows[0]
     assert row.stream is not None
     assert (row.versus, "ended its process by SIG" in row.reason) == (None, True)
+
+
+def written_again(path: Path, data: bytes) -> None:
+    """Another file with a card that is its own: nobody notices before it is loaded."""
+    made = tiny_file(path, card=False)
+    path.write_bytes(data)
+    write_card(made.model_copy(update={"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}), path)
+
+
+def of_opset(version: int, path: Path) -> bytes:
+    tiny_file(path)
+    model = onnx.load(path)
+    model.opset_import[0].version = version
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", ["truncated", "another version's", "another runtime's"])
+def test_a_file_that_its_runtime_cannot_read_is_refused_in_a_few_words(files, kind: str) -> None:
+    made = {
+        "truncated": files[0].read_bytes()[:80],
+        "another version's": of_opset(99, files[0]),
+        "another runtime's": dense(),
+    }
+    written_again(files[0], made[kind])
+    result = bench(*files)
+    assert [row.stream is not None for row in result.rows] == [False, True]
+    with pytest.raises(ModelError, match="is not a model that ONNX Runtime can load") as caught:
+        bench(files[0])
+    assert len(str(caught.value)) < 800
+    assert caught.value.todo
 
 
 def test_whatever_a_runtime_raises_is_that_row_s_reason(files, monkeypatch: pytest.MonkeyPatch) -> None:

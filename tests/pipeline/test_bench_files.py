@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from galenic.pipeline.bench_files import artifact_at, read_measurement, targets
-from galenic.record.errors import InputError, RecipeError
+from galenic.record.errors import InputError, ModelError, RecipeError
 from tiny_file import tiny_file
 
 
@@ -27,6 +27,33 @@ def test_a_file_without_a_card_beside_it_is_refused_with_what_to_do(tmp_path: Pa
         artifact_at(tmp_path / "a.bin")
     with pytest.raises(InputError, match="is not a file"):
         artifact_at(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [("litert", r"a file that litert loads: \.tflite"), ("litert-next", "one of onnxruntime, openvino")],
+)
+def test_a_card_for_another_runtime_or_one_of_another_version_is_refused(tmp_path: Path, runtime, expected) -> None:
+    tiny_file(tmp_path / "a.onnx", runtime=runtime)
+    with pytest.raises(InputError, match=expected) as caught:
+        artifact_at(tmp_path / "a.onnx")
+    assert f"card is for {'the runtime ' * (runtime == 'litert-next')}" in caught.value.given
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.tflite"])
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x08\x07\x12\xff\xff\xff\xff\x0f", bytes(40)])
+def test_a_truncated_file_without_a_card_is_refused(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"is not a whole|has no card"):
+        artifact_at(path)
+
+
+def test_a_damaged_card_does_not_make_it_another_file(tmp_path: Path) -> None:
+    tiny_file(tmp_path / "a.onnx")
+    (tmp_path / "a.onnx.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"a\.onnx\.json, which is no card"):
+        artifact_at(tmp_path / "a.onnx")
 
 
 def test_a_card_inside_of_the_file_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,6 +284,8 @@ def test_the_page_has_every_table_and_every_row_of_the_terminal() -> None:
 def test_a_place_says_runtime_version_threads_and_machine() -> None:
     assert where(HERE) == "onnxruntime 1.31.1, 1 thread, AMD EPYC, 2 cores"
     assert where(Place(machine="board", runtime="c")) == "c, board"
+    lite = Place(machine="here", runtime="litert", versions={"ai-edge-litert": "2.3.0"}, threads=2)
+    assert where(lite) == "litert, ai-edge-litert 2.3.0, 2 threads, here"
 
 
 def test_without_operations_the_page_carries_no_script() -> None:

@@ -36,12 +36,14 @@ def artifact_at(path: Path) -> Artifact:
     """The file at ``path`` with its card.
 
     Raises:
-        InputError: there is no file, or no card, beside it or inside.
+        InputError: there is no file, or no card, beside it or inside, or its card is for another kind of file.
+        ModelError: its card cannot be read.
     """
     if not path.is_file():
         raise InputError(f"{path}, which is not a file", "a file that galenic exported", "check the path")
     beside = read_card(path)
     if beside is not None:
+        _check_runtime(beside.runtime, path)
         return beside.model_copy(update={"path": path})
     runtime = next((runtime for runtime in RUNTIMES if path.suffix in runtime.suffixes), None)
     inside = card_inside(path) if runtime is not None else None
@@ -62,6 +64,23 @@ def artifact_at(path: Path) -> Artifact:
         preprocessing=inside.preprocessing,
         classes=inside.classes,
     )
+
+
+def _check_runtime(name: str, path: Path) -> None:
+    """InputError where a card's runtime is unknown here, or loads no file with such a suffix."""
+    runtime = next((one for one in RUNTIMES if one.name == name), None)
+    if runtime is None:
+        raise InputError(
+            given=f"{path}, whose card is for the runtime {name!r}",
+            expected=f"one of {', '.join(one.name for one in RUNTIMES)}",
+            todo="install the version of galenic that exported it, or export it again with this one",
+        )
+    if runtime.suffixes and path.suffix not in runtime.suffixes:
+        raise InputError(
+            given=f"{path}, whose card is for {name}",
+            expected=f"a file that {name} loads: {', '.join(runtime.suffixes)}",
+            todo="copy the card and the file that belong together",
+        )
 
 
 def targets(files: Sequence[Path], runtimes: Sequence[str]) -> list[Target]:

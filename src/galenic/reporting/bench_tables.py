@@ -183,9 +183,10 @@ def versions_line(result: BenchResult) -> str:
 
 def where(place: Place) -> str:
     """``onnxruntime 1.31.1, 2 threads, AMD EPYC, 2 cores``: what ran a file."""
-    version = place.versions.get(place.runtime, "")
-    threads = f"{place.threads} thread{'s' if place.threads > 1 else ''}" if place.threads else ""
-    return ", ".join(part for part in (f"{place.runtime} {version}".strip(), threads, place.machine) if part)
+    runtime = [] if place.runtime in place.versions else [place.runtime]
+    packages = [f"{name} {version}" for name, version in place.versions.items()]
+    threads = [f"{place.threads} thread{'s' if place.threads > 1 else ''}"] if place.threads else []
+    return ", ".join([*runtime, *packages, *threads, place.machine])
 
 
 def _each_file(rows: Sequence[BenchRow]) -> list[BenchRow]:
