@@ -53,3 +53,13 @@ def signed(data: bytes, weights: str = "weights") -> bytes:
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def behind(data: bytes) -> bytes:
+    """The same file with its weights behind the flatbuffer, as ai-edge-quantizer lays large ones."""
+    model = schema.ModelT.InitFromPackedBuf(data)
+    model.buffers[1].data, model.buffers[1].offset, model.buffers[1].size = None, 4096, WEIGHTS.nbytes
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    head = bytes(builder.Output())
+    return head.ljust(4096, b"\0") + WEIGHTS.tobytes()

@@ -4,7 +4,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
-from dense_tflite import BIAS, WEIGHTS, dense
+from dense_tflite import BIAS, WEIGHTS, behind, dense
 from galenic.exporters.litert_file import kinds, name_by_module, operations, packed, unpacked
 
 LINEAR, LIST = "torch.nn.modules.linear.Linear", "torch.nn.modules.container.ModuleList"
@@ -17,16 +17,6 @@ def answer(data: bytes) -> np.ndarray:
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], ROW)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-
-
-def behind(data: bytes) -> bytes:
-    """The same file with its weights behind the flatbuffer, as ai-edge-quantizer lays large ones."""
-    model = schema.ModelT.InitFromPackedBuf(data)
-    model.buffers[1].data, model.buffers[1].offset, model.buffers[1].size = None, 4096, WEIGHTS.nbytes
-    builder = schema.flatbuffers.Builder(0)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    head = bytes(builder.Output())
-    return head.ljust(4096, b"\0") + WEIGHTS.tobytes()
 
 
 def weights_at(data: bytes) -> list[int]:

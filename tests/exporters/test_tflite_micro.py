@@ -1,9 +1,15 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from galenic.exporters import litert, tflite_micro
+from galenic.exporters import litert, litert_int8, tflite_micro
 from galenic.exporters.litert_coverage import INT4, INT8, integers_of
 from galenic.exporters.litert_file import is_constant, kinds, unpacked
 from galenic.record.errors import ModelError
@@ -70,10 +76,111 @@ def test_it_answers_as_litert_does_within_a_step(pair, rows):
     assert session.arena_bytes > 2 * 8 * 8
 
 
-def test_every_weight_is_inside_of_the_flatbuffer(pair):
-    """TFLite Micro reads zeros, without a word, where they lie behind it."""
-    file = unpacked(pair[2].path.read_bytes())
-    assert {buffer.offset for buffer in file.buffers} == {0}
+def buffers_of(data):
+    """The buffers as the flatbuffer has them: ``unpacked`` would bring in what lies behind it."""
+    return schema.ModelT.InitFromPackedBuf(data, 0).buffers
+
+
+@pytest.mark.slow
+def test_weights_that_the_quantizer_lays_behind_the_flatbuffer_are_brought_into_it(
+    wrap, integers, rows, ends, tmp_path, monkeypatch
+):
+    """TFLite Micro reads zeros there, without a word."""
+    held = []
+    made = litert_int8.quantized
+    monkeypatch.setattr(litert_int8, "quantized", lambda *given: held.append(made(*given)) or held[0])
+    shape, classes = (1024,), 256  # it does so from 256 KiB on
+    model = integers(wrap(nn.Sequential(nn.Linear(1024, classes)), shape, classes), rows(64, shape))
+    ours = tflite_micro.EXPORTER.export(model, tmp_path / "net.tflite", **ends(model))
+    assert [one.size for one in buffers_of(held[0]) if one.offset] == [
+        1024 * classes,  # weights
+        4 * classes,  # biases
+    ]
+    assert not any(one.offset or one.size for one in buffers_of(ours.path.read_bytes()))
+    inputs = rows(50, shape, 3)
+    session = open_session(ours)
+    weight, bias = (one.detach().numpy() for one in (model.module[0].weight, model.module[0].bias))
+    exact = inputs @ weight.T + bias
+    assert np.quantile(np.abs(session.run(inputs) - exact), 0.99) < 0.05 * np.abs(exact).max()
+
+
+class Odd(nn.Module):
+    """A convolution, an activation and a dense layer."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.conv, self.act, self.head = nn.Conv2d(2, 6, 3, padding=1), activation, nn.Linear(6, 5)
+
+    def forward(self, x):
+        return self.head(self.act(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(("activation", "kind"), [(nn.GELU(), "GELU"), (nn.Mish(), "SELECT")], ids=["gelu", "mish"])
+@pytest.mark.parametrize("quantized", [False, True], ids=["float", "int8"])
+def test_what_its_interpreter_does_not_know_is_refused_by_name_and_place(
+    activation, kind, quantized, wrap, integers, rows, ends, tmp_path
+):
+    model = wrap(Odd(activation), (2, 8, 8), 5)
+    model = integers(model, rows(16, (2, 8, 8))) if quantized else model
+    given = f"tflite-micro: {kind} in the module 'act', which makes 'act/{kind}'; expected operations that TFLite Micro"
+    with pytest.raises(ModelError, match=given):
+        tflite_micro.EXPORTER.export(model, tmp_path / "net.tflite", **ends(model))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_operations_are_those_that_the_interpreter_knows():
+    """Each operation of the schema in a child's interpreter: it names the ones that it has not, and may crash on others."""
+    codes = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    lacking, todo = set(), sorted(codes)
+    while todo:
+        done = subprocess.run(
+            [sys.executable, "-c", ONE_AFTER_THE_OTHER, *map(str, todo)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parents[1],
+            text=True,
+            check=False,
+        )
+        began = [int(one) for one in re.findall(r"^begin (\d+)$", done.stdout, re.MULTILINE)]
+        lacking |= {int(one) for one in re.findall(r"^lacks (\d+)$", done.stdout, re.MULTILINE)}
+        assert began, done.stdout
+        todo = todo[len(began) :]
+    assert (
+        frozenset(name for code, name in codes.items() if code not in lacking) - {"CUSTOM"} == tflite_micro.OPERATIONS
+    )
+
+
+ONE_AFTER_THE_OTHER = """
+import sys
+import flatbuffers
+from ai_edge_litert import schema_py_generated as schema
+from tflite_micro.python.tflite_micro import runtime
+from dense_tflite import dense
+from galenic.record.quiet import streams_gathered
+for code in map(int, sys.argv[1:]):
+    model = schema.ModelT.InitFromPackedBuf(dense())
+    model.operatorCodes[0].builtinCode, model.operatorCodes[0].deprecatedBuiltinCode = code, min(code, 127)
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    print("begin", code, flush=True)
+    try:
+        with streams_gathered() as said:
+            runtime.Interpreter.from_bytes(bytes(builder.Output()), arena_size=1 << 20)
+    except RuntimeError:
+        if any("Didn't find op" in line for line in said):
+            print("lacks", code, flush=True)
+"""
+
+
+def test_a_layer_that_stays_float_at_an_end_leaves_both_ends_float(wrap, integers, rows, ends, tmp_path):
+    model = integers(wrap(Small(), (2, 8, 8), 5), rows(64, (2, 8, 8)), QuantRule(keep=("head",)))
+    made = [
+        exporter.export(model, tmp_path / f"{exporter.runtime}.tflite", **ends(model))
+        for exporter in (litert.EXPORTER, tflite_micro.EXPORTER)
+    ]
+    theirs, ours = (open_session(one).run(rows(20, (2, 8, 8), 3)) for one in made)
+    assert np.median(np.abs(ours - theirs)) < 0.01 * np.abs(theirs).max()
 
 
 def test_the_record_is_the_one_of_the_integers(pair):

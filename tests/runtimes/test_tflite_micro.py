@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from dense_tflite import BIAS, WEIGHTS, dense
+from dense_tflite import BIAS, WEIGHTS, behind, dense
 from galenic.record.artifact import Artifact
 from galenic.record.errors import DataError, InputError, MissingPackage, ModelError
 from galenic.record.preprocessing import Modality, Preprocessing
@@ -98,6 +98,12 @@ def test_an_operation_that_it_does_not_have_is_refused_in_its_words(tflite):
     code = schema.BuiltinOperator.HASHTABLE_LOOKUP
     with pytest.raises(ModelError, match="is not a model that TFLite Micro can load"):
         load(tflite(changed(builtinCode=code, deprecatedBuiltinCode=code)))
+
+
+def test_weights_behind_the_flatbuffer_are_refused(tflite):
+    """TFLite Micro would read zeros there, and answer the bias alone."""
+    with pytest.raises(ModelError, match="weights lie behind the flatbuffer: TFLite Micro would compute with zeros"):
+        load(tflite(behind(dense())))
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model at all", b"\x1c\0\0\0TFL3"])

@@ -14,21 +14,35 @@ from galenic.exporters import litert
 from galenic.exporters.ends import Lowered
 from galenic.exporters.exporter import Exporter
 from galenic.exporters.litert_coverage import INT4, INT8, integers_of
-from galenic.exporters.litert_file import kinds, packed, unpacked
+from galenic.exporters.litert_file import WEIGHTED_OPS, kinds, packed, unpacked
 from galenic.record.errors import ModelError
 from galenic.record.quant import FLOAT_BITS, Arithmetic, QuantRule
 from galenic.zoo.model import Model
 
 RUNTIME = "tflite-micro"
 HOLD_INT4 = frozenset({"CONV_2D"})
+_KNOWN = (
+    "ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS BROADCAST_TO "
+    "CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTH_TO_SPACE DEPTHWISE_CONV_2D DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE "
+    "ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER "
+    "GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOG_SOFTMAX LOGICAL_AND LOGICAL_NOT "
+    "LOGICAL_OR LOGISTIC MAX_POOL_2D MAXIMUM MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE "
+    "READ_VARIABLE REDUCE_ALL REDUCE_MAX REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND "
+    "RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE "
+    "SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE "
+    "ZEROS_LIKE"
+)
+OPERATIONS = frozenset(_KNOWN.split())
+"""What its interpreter knows: the resolver of the Python wheel that its runtime pins."""
 
 
 def lower(model: Model) -> Lowered:
     """One .tflite file; ModelError for what cannot be converted."""
     held = litert.lower_channels_first(model)
+    file = unpacked(held.data)
+    _check_operations(file, model.spec.architecture)
     if model.quant is None:
         return held
-    file = unpacked(held.data)
     _widen(file)
     _without_float_ends(file)
     return replace(held, data=packed(file))
@@ -47,6 +61,25 @@ def check_rule(rule: QuantRule) -> None:
     litert.check_rule(RUNTIME, rule.model_copy(update={"layers": integers}))
 
 
+def place_of(kind: str, tensor: str) -> str:
+    """Where an operation is in the user's model, by the name of the tensor that it makes (``litert_file``)."""
+    name = tensor.partition(":")[0]
+    path = name if kind in WEIGHTED_OPS else name.rpartition("/")[0]
+    return f"in the module '{path}'" if path else "in the model's own forward"
+
+
+def _check_operations(file: Any, name: str) -> None:
+    graph = file.subgraphs[0]
+    for kind, operator in zip(kinds(file), graph.operators, strict=True):
+        if kind not in OPERATIONS:
+            tensor = graph.tensors[operator.outputs[0]].name.decode()
+            raise ModelError(
+                given=f"{name} cannot become a file for {RUNTIME}: {kind} {place_of(kind, tensor)}, which makes '{tensor}'",
+                expected="operations that TFLite Micro's interpreter knows",
+                todo="put another operation there (ReLU, hardswish, SiLU), or choose litert",
+            )
+
+
 def _widen(file: Any) -> None:
     """Int4 weights that no kernel reads become int8 ones."""
     graph = file.subgraphs[0]
@@ -58,14 +91,13 @@ def _widen(file: Any) -> None:
 
 
 def _without_float_ends(file: Any) -> None:
-    """The first QUANTIZE and the last DEQUANTIZE are left to whoever has the input."""
+    """The first QUANTIZE and the last DEQUANTIZE are left to whoever has the input; both, or neither where an end stays float."""
     graph, found = file.subgraphs[0], kinds(file)
-    if found[0] == "QUANTIZE":
-        graph.inputs = [int(graph.operators[0].outputs[0])]
-        graph.operators = graph.operators[1:]
-    if found[-1] == "DEQUANTIZE":
-        graph.outputs = [int(graph.operators[-1].inputs[0])]
-        graph.operators = graph.operators[:-1]
+    if (found[0], found[-1]) != ("QUANTIZE", "DEQUANTIZE"):
+        return
+    graph.inputs = [int(graph.operators[0].outputs[0])]
+    graph.outputs = [int(graph.operators[-1].inputs[0])]
+    graph.operators = graph.operators[1:-1]
     for signature in file.signatureDefs or []:
         for entry, number in zip(signature.inputs, graph.inputs, strict=True):
             entry.tensorIndex = number
@@ -76,7 +108,7 @@ def _without_float_ends(file: Any) -> None:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".tflite",
-    version=1,
+    version=2,
     summary="one .tflite file for microcontrollers: integers from end to end, or float32",
     lower=lower,
     check_rule=check_rule,

@@ -16,6 +16,7 @@ from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
 from galenic.record.measurement import Place
 from galenic.runtimes import check
+from galenic.runtimes.flatbuffer import root_table
 from galenic.runtimes.frames import ANSWER, LOAD, READY, ROWS, START
 from galenic.runtimes.integer_ends import IntegerEnds
 from galenic.runtimes.place import machine_name
@@ -29,6 +30,8 @@ WORKER = "galenic.runtimes.tflite_micro_worker"
 CAVEAT = "reference kernels on this machine: no microcontroller's time was measured"
 MOST_START_S, MOST_LOAD_S, MOST_ROW_S = 120.0, 120.0, 120.0
 CLOCK_BYTES = 8
+TFLITE, MODEL_BUFFERS, BUFFER_OFFSET, BUFFER_SIZE = b"TFL3", 4, 1, 2
+"""Of schema.fbs of LiteRT: the identifier, and numbers of fields of Model and Buffer."""
 FLOAT, INTEGER = "float32", "int8"
 
 
@@ -90,6 +93,7 @@ def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> Tf
     check.check_threads(threads)
     check.check_device(device, READER)
     data = check.verified_bytes(artifact)
+    _check_inside(artifact, data)
     worker = Worker(WORKER, f"{artifact.path} in {READER}")
     try:
         baseline_mb = _asked(artifact, worker, START, b"", MOST_START_S)["resident_mb"]
@@ -112,6 +116,21 @@ RUNTIME = Runtime(
     load=load,
     caveat=CAVEAT,
 )
+
+
+def _check_inside(artifact: Artifact, data: bytes) -> None:
+    """ModelError where values lie behind the flatbuffer: TFLite Micro would read zeros there, without a word."""
+    try:
+        buffers = root_table(data, TFLITE).tables(MODEL_BUFFERS)
+        outside = any(one.number(field, "<Q") for one in buffers for field in (BUFFER_OFFSET, BUFFER_SIZE))
+    except ValueError as error:
+        raise check.damaged(artifact, READER, error) from error
+    if outside:
+        raise ModelError(
+            given=f"{artifact.path}, whose weights lie behind the flatbuffer: {READER} would compute with zeros",
+            expected="a file with every weight inside of it",
+            todo="export it with galenic for tflite-micro, or run this file in litert",
+        )
 
 
 def _asked(artifact: Artifact, worker: Worker, kind: bytes, payload: bytes, within_s: float) -> dict[str, Any]:
