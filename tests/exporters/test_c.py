@@ -22,6 +22,7 @@ from galenic.runtimes import c_cortex_m
 from galenic.runtimes.c_file import facts_of
 from galenic.runtimes.integer_ends import IntegerEnds
 from galenic.runtimes.load import open_session
+from galenic.zoo.build import build
 from galenic.zoo.graph import traced
 
 CLASSES = 40  # many answers to compare
@@ -68,6 +69,29 @@ class Signal(nn.Module):
 
     def forward(self, x):
         return self.head(self.body(x).mean(2))
+
+
+class Wide(nn.Module):
+    """A pool over a whole signal."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv1d(2, 6, 3, padding=1), nn.Linear(6, CLASSES)
+
+    def forward(self, x):
+        return self.head(F.max_pool1d(F.relu(self.conv(x)), 300).flatten(1))
+
+
+class Rows(nn.Module):
+    """Dense layers over the last axis of two."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(80, CLASSES)
+
+    def forward(self, x):
+        x = F.relu(self.first(x))
+        return self.head((x + F.hardswish(self.second(x))).flatten(1))
 
 
 NETS = {"everything": (Everything, (3, 12, 12)), "signal": (Signal, (2, 40))}
@@ -121,6 +145,33 @@ def test_c_is_tflite_micro_within_a_step_on_99_of_100_values(net, files):
     assert (apart == 0).mean() >= 0.9
 
 
+WHOLE_NETS = {
+    "everything, w4a8": (Everything, (3, 12, 12), 4),
+    "signal, w4a8": (Signal, (2, 40), 4),
+    "resnet8": (lambda: build("resnet8", (3, 16, 16), CLASSES).module, (3, 16, 16), 8),
+    "ds_conv1d": (lambda: build("ds_conv1d", (6, 100), CLASSES).module, (6, 100), 8),
+    "a pool of 300": (Wide, (2, 300), 8),
+    "rows": (Rows, (10, 8), 8),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE_NETS)
+def test_whole_nets_in_c_are_tflite_micro_within_a_step_on_99_of_100_values(name, wrap, integers, write):
+    make, shape, bits = WHOLE_NETS[name]
+    torch.manual_seed(1)
+    random = np.random.default_rng(0)
+    model = wrap(make(), shape, CLASSES)
+    model = integers(model, random.normal(size=(64, *shape)).astype(np.float32), QuantRule(weight_bits=bits))
+    ours = write(model, c.EXPORTER)
+    assert ours.precision == {4: "w4a8", 8: "int8"}[bits]
+    rows = random.normal(size=(60, *shape)).astype(np.float32)
+    logits = open_session(ours).run(rows)
+    assert len(np.unique(logits)) > 30  # not all at an end of the grid
+    apart = steps_apart(open_session(write(model, tflite_micro.EXPORTER)).run(rows), logits, _scale(ours))
+    assert (apart <= 1).mean() >= 0.99
+
+
 def test_c_is_its_simulation_but_for_roundings(net, files):
     model, rows = net
     _, ours = files
@@ -139,6 +190,7 @@ def test_a_cortex_m_computes_the_same_integers(net, files):
         there = open_session(files[1], device=device)
         np.testing.assert_array_equal(there.run(rows), here.run(rows))
         assert there.instructions > 1000
+        assert files[1].stored_bytes < there.flash_bytes < files[1].stored_bytes + 6000
         assert there.footprint().ram_bytes < 8000
 
 
@@ -192,7 +244,34 @@ def test_a_float_net_is_refused_and_has_a_stand_in(wrap, write):
     assert c.EXPORTER.float_runtime == tflite_micro.RUNTIME
 
 
-def test_an_operation_without_a_kernel_is_named(net, files):
+class Odd(nn.Module):
+    """A convolution, an activation and a dense layer."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.conv, self.act, self.head = nn.Conv2d(2, 6, 3, padding=1), activation, nn.Linear(6, 5)
+
+    def forward(self, x):
+        return self.head(self.act(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("activation", "said", "instead"),
+    [
+        (nn.GELU(), r"GELU in the module 'act'; expected one of ADD", "or choose litert"),
+        (nn.Softmax(1), r"SOFTMAX in the module 'act'; expected one of ADD", "or choose tflite-micro or litert"),
+        (nn.PReLU(), r"RELU, MUL, SUB in the module 'act', left in float", "or choose tflite-micro or litert"),
+        (nn.Mish(), r"EXP, ADD, LOG, .*TANH in the module 'act', left in float", "or choose litert"),
+    ],
+    ids=["gelu", "softmax", "prelu", "mish"],
+)
+def test_an_operation_without_a_kernel_is_named_with_its_place(activation, said, instead, wrap, integers, write, rows):
+    model = integers(wrap(Odd(activation), (2, 8, 8), 5), rows(16, (2, 8, 8)))
+    with pytest.raises(ModelError, match=f"made here cannot become plain C: {said}.*, {instead}$"):
+        write(model, c.EXPORTER)
+
+
+def test_a_file_without_float_ends_is_refused(net, files):
     data = files[0].path.read_bytes()
     with pytest.raises(ModelError, match="its ends are not integers"):
         read(data, "no ends")

@@ -1,6 +1,7 @@
 """Each kernel in C, compiled and run, beside the same arithmetic in numpy and in Python's exact integers."""
 
 import hashlib
+import re
 import subprocess
 from importlib.resources import files
 from itertools import product
@@ -24,6 +25,7 @@ from galenic.exporters.c_steps import (
     strides_of,
 )
 from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.runtimes.c import load
 
@@ -159,6 +161,22 @@ def test_a_sparse_convolution_is_its_sums(answers):
     np.testing.assert_array_equal(found, convolved(rows, step))
 
 
+def test_strides_and_dilations_may_be_wide(answers):
+    entry = tensor(0, (1, 900, 2), 0.05, -3)
+    step = convolution(entry, (2, 3), (1, 2), (0, 0), stride=(1, 270), dilation=(1, 300))
+    rows = integers(2, *entry.shape)
+    found = answers(entry, [step], step.output, rows).reshape(2, *step.output.shape)
+    np.testing.assert_array_equal(found, convolved(rows, step))
+
+
+def test_a_dense_layer_may_have_more_inputs_than_16_bits_count(answers):
+    entry = tensor(0, (1, 1, 65_600), 0.05, -3)
+    step = convolution(entry, (65_600, 2), (1, 1), (0, 0), limit=3)
+    rows = integers(2, *entry.shape)
+    found = answers(entry, [step], step.output, rows).reshape(2, *step.output.shape)
+    np.testing.assert_array_equal(found, convolved(rows, step))
+
+
 def test_a_fused_activation_clips(answers):
     entry = tensor(0, (3, 3, 2), 0.5)
     step = convolution(entry, (2, 2), (1, 1), (0, 0), clipped=(7, 60))
@@ -182,6 +200,38 @@ def test_a_pool_leaves_out_what_lies_outside(answers, mean):
         else:
             expected[:, y, x] = window.max(axis=(1, 2))
     np.testing.assert_array_equal(answers(entry, [step], output, rows).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("mean", [False, True], ids=["largest", "mean"])
+def test_a_pool_may_be_wider_than_a_byte_counts(answers, mean):
+    entry, output = tensor(0, (1, 700, 2)), tensor(1, (1, 2, 2))
+    step = Pooling((entry,), output, (1, 300), (1, 350), (0, 0), WHOLE, mean)
+    rows = integers(3, *entry.shape)
+    windows = np.stack([rows[:, 0, :300], rows[:, 0, 350:650]], axis=1).astype(np.int64)
+    exact = windows.mean(axis=2)
+    expected = np.trunc(exact + np.copysign(0.5, exact)) if mean else windows.max(axis=2)
+    np.testing.assert_array_equal(answers(entry, [step], output, rows).reshape(expected.shape), expected)
+
+
+FIVE, FOUR = (2, 1, 2, 1, 2), (2, 1, 2, 2)
+DEEP, HIGH = tensor(0, FIVE), tensor(0, FOUR)
+WITHOUT_ROOM = {
+    "size (2, 1, 2, 1, 2); expected 4 axes at most": Arrangement(
+        (DEEP,), tensor(1, FIVE), FIVE, strides_of(FIVE), strides_of(FIVE)
+    ),
+    "size (2, 1, 2, 2); expected 3 axes at most": Combination((HIGH, HIGH), tensor(1, FOUR), WHOLE, product=False),
+    "kept (2, 1, 2, 1); expected 3 axes at most": Mean((HIGH,), tensor(1, (2, 1, 2)), FOUR, strides_of(FOUR), (3,)),
+    "kernel_width 65536; expected 0 to 65535": Pooling(
+        (tensor(0, (1, 2, 1)),), tensor(1, (1, 1, 1)), (1, 65_536), (1, 1), (0, 0), WHOLE, mean=False
+    ),
+}
+
+
+@pytest.mark.parametrize("said", WITHOUT_ROOM)
+def test_what_a_kernels_struct_has_no_room_for_is_refused(said):
+    step = WITHOUT_ROOM[said]
+    with pytest.raises(ModelError, match=re.escape(f"one net cannot become plain C: t1 has {said}")):
+        source_of(Net(step.inputs[0], (step,), step.output, channel_last=True), "one net")
 
 
 def test_a_mean_reads_a_turned_tensor_where_it_lies(answers):
@@ -290,6 +340,15 @@ def test_weights_take_the_smallest_form():
     sparse[0, 1], sparse[1, 15] = 100, -1
     stored, form = packed_weights(sparse)
     assert (form, stored.tolist()) == (BITMAP, [0b10, 0, 100, 0, 0b10000000, 255])
+
+
+def test_tables_are_counted_as_they_lie_in_flash():
+    entry = tensor(0, (1, 1, 2), 0.05)
+    step = convolution(entry, (2, 3), (1, 1), (0, 0))
+    step.weight[:] = 100
+    net = Net(entry, (step, Lookup((step.output,), step.output, integers(256))), step.output, channel_last=True)
+    # 2 x 3 weights; a bias and a multiplier of 4 bytes and a shift of 1 for each output; a table
+    assert source_of(net, "one").stored_bytes == 6 + 3 * (4 + 4 + 1) + 256
 
 
 def test_a_name_cannot_end_the_comment_that_it_is_in():

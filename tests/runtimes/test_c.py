@@ -137,6 +137,12 @@ def test_what_does_not_compile_is_refused_with_the_compilers_words(net, device):
         load(net("nonsense;"), device=device)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_number_that_its_type_would_cut_is_refused(net, device):
+    with pytest.raises(ModelError, match="300"):
+        load(net("static const uint8_t wide = 300; answers[1] = wide;"), device=device)
+
+
 def test_a_file_that_does_not_say_what_it_is_is_refused(net):
     with pytest.raises(ModelError, match="no line that says what the net is"):
         load(net(facts=""))

@@ -5,6 +5,8 @@ What it computes is what TFLite Micro computes of the same model's .tflite file,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from galenic.exporters import litert
 from galenic.exporters.c_graph import read
 from galenic.exporters.c_source import entrance, source_of
@@ -24,7 +26,8 @@ def lower(model: Model) -> Lowered:
         raise _refused(f"{model.spec.architecture} without a quantization, as C")
     name = model.spec.architecture
     held = litert.lower_channels_first(model)
-    return Lowered(source_of(read(held.data, name), name).text.encode(), held.precision, held.quant, held.integer_ops)
+    source = source_of(read(held.data, name), name)
+    return replace(held, data=source.text.encode(), stored_bytes=source.stored_bytes)
 
 
 def label(data: bytes, preprocessing: Preprocessing, classes: tuple[str, ...]) -> bytes:
@@ -52,7 +55,7 @@ def _refused(given: str) -> ModelError:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".c",
-    version=1,
+    version=2,
     summary="one C file for microcontrollers, integers throughout: no allocation, no library",
     lower=lower,
     check_rule=check_rule,

@@ -4,6 +4,7 @@ what the file has                          what becomes of it
 QUANTIZE first, DEQUANTIZE last            the grids of the input and the logits: the caller's side
 the first TRANSPOSE, from channels first   the input's order is that of a raw row, channel last
 RESHAPE                                    another shape of the same memory
+rows in the batch's place                  an axis: a dense layer over the last axis leaves them there
 PAD before a convolution                   the convolution's own padding
 TRANSPOSE before a MEAN                    the mean's own order of reading
 CONV, DEPTHWISE_CONV, FULLY_CONNECTED      Convolution
@@ -18,8 +19,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
+from galenic.exporters.c_functions import FUNCTIONS, answers
 from galenic.exporters.c_steps import (
     HIGHEST,
     LOWEST,
@@ -35,12 +36,14 @@ from galenic.exporters.c_steps import (
     strides_of,
 )
 from galenic.exporters.litert_coverage import INT8, INTEGERS, integers_of
-from galenic.exporters.litert_file import kinds, unpacked
+from galenic.exporters.litert_file import FLOAT32, kinds, unpacked
+from galenic.exporters.tflite_micro import OPERATIONS, place_of
 from galenic.record.errors import ModelError
 
 INT32 = 2  # TensorType of LiteRT's schema
 SAME = 0  # its Padding
 RECTIFY, RECTIFY_6 = 1, 3  # its ActivationFunctionType
+MASKS = ("beginMask", "ellipsisMask", "newAxisMask", "shrinkAxisMask")  # its StridedSliceOptions; endMask moves nothing
 
 
 def read(data: bytes, name: str) -> Net:
@@ -84,6 +87,7 @@ class _Reader:
             _Operation(kind, [int(one) for one in op.inputs], int(op.outputs[0]), op.builtinOptions)
             for kind, op in zip(kinds(self.model), graph.operators, strict=True)
         ]
+        self._check_floats(todo)
         if len(todo) < 3 or (todo[0].kind, todo[-1].kind) != ("QUANTIZE", "DEQUANTIZE"):
             raise self.refused("its ends are not integers", "a net that is quantized from its input to its logits")
         start, last = todo[0].output, todo[-1].inputs[0]
@@ -92,6 +96,15 @@ class _Reader:
         for number, operation in enumerate(todo):
             steps += self._steps(operation, todo[number + 1 :])
         return Net(entry, tuple(steps), self.known[last], channel_last)
+
+    def _check_floats(self, todo: Sequence[_Operation]) -> None:
+        """ModelError with the operations that compute on floats, of the first module that has some."""
+        inner = [one for one in todo if one.kind not in ("QUANTIZE", "DEQUANTIZE")]
+        floats = [one for one in inner if any(self.raw(number).type == FLOAT32 for number in self.computed(one))]
+        if floats:
+            place = self.place(floats[0])
+            found = ", ".join(dict.fromkeys(one.kind for one in floats if self.place(one) == place))
+            raise self.refused(f"{found} {place}, left in float", "operations that LiteRT holds as integers")
 
     def _without_first_turn(self, todo: list[_Operation], start: int) -> tuple[list[_Operation], Tensor, bool]:
         """Leave out what turns the input's channels last, where that is all that is done with it."""
@@ -116,23 +129,23 @@ class _Reader:
 
     def _steps(self, operation: _Operation, later: Sequence[_Operation]) -> list[Step]:
         users = [one for one in later if operation.output in one.inputs]
-        if operation.kind == "PAD" and self._pads(operation, users):
-            return []
-        if operation.kind == "TRANSPOSE" and all(one.kind == "MEAN" for one in users):
-            self.turns[operation.output] = (operation.inputs[0], self.axes(operation))
-            return []
         make = MAKERS.get(operation.kind)
         if make is None:
-            raise self.refused(
-                f"{operation.kind} at {self.label(operation.output)}", f"one of {', '.join(sorted(MAKERS))}"
-            )
+            raise self.refused(f"{operation.kind} {self.place(operation)}", KNOWN)
+        if operation.kind not in ANY_AXES and any(list(self.raw(n).shape)[:1] != [1] for n in self.computed(operation)):
+            raise self.refused(f"{operation.kind} {self.place(operation)}, not on one row", "a batch of 1 throughout")
+        if operation.kind == "PAD" and self._pads(operation, users):
+            return []
+        if operation.kind == "TRANSPOSE" and users and all(one.kind == "MEAN" for one in users):
+            self.turns[operation.output] = (operation.inputs[0], self.axes(operation))
+            return []
         return make(self, operation)
 
     def _pads(self, pad: _Operation, users: Sequence[_Operation]) -> bool:
         """Whether every user of a PAD is a convolution that pads nothing itself; it is noted for them then."""
         sides = tuple((int(a), int(b)) for a, b in self.values(pad.inputs[1])[1:])
         plain = len(sides) == 3 and sides[2] == (0, 0)
-        if not plain or not all(one.kind in CONVOLUTIONS and one.options.padding != SAME for one in users):
+        if not plain or not users or not all(one.kind in CONVOLUTIONS and one.options.padding != SAME for one in users):
             return False
         self.pads[pad.output] = (pad.inputs[0], sides)
         return True
@@ -143,9 +156,18 @@ class _Reader:
     def label(self, number: int) -> str:
         return str(self.raw(number).name.decode())
 
+    def place(self, operation: _Operation) -> str:
+        return place_of(operation.kind, self.label(operation.output))
+
+    def computed(self, operation: _Operation) -> list[int]:
+        """The tensors that an operation takes and makes, without constants."""
+        found = (number for number in (*operation.inputs, operation.output) if number >= 0)
+        return [number for number in found if self.model.buffers[self.raw(number).buffer].data is None]
+
     def shape(self, number: int) -> tuple[int, ...]:
-        """Without the batch, which is 1."""
-        return tuple(int(side) for side in self.raw(number).shape[1:])
+        """Without the batch, which is 1; whole where rows lie in its place."""
+        sides = tuple(int(side) for side in self.raw(number).shape)
+        return sides[1:] if sides[:1] == (1,) else sides
 
     def values(self, number: int) -> np.ndarray:
         """A constant's numbers, in its whole shape; int4 is unpacked."""
@@ -195,7 +217,8 @@ class _Reader:
         return ModelError(
             given=f"{self.name} cannot become plain C: {given}",
             expected=expected,
-            todo="use layers of these operations, quantize all of it (keep nothing float), or choose tflite-micro or litert",
+            todo="put other operations there, quantize all of it (keep nothing float), or choose "
+            + ("tflite-micro or litert" if set(kinds(self.model)) <= OPERATIONS else "litert"),
         )
 
 
@@ -275,6 +298,8 @@ def _mean(reader: _Reader, operation: _Operation) -> list[Step]:
     entry, output = reader.tensor(source), reader.made(operation)
     strides = strides_of(entry.shape)
     axes = tuple(sorted(int(axis) % (len(order) + 1) - 1 for axis in reader.values(operation.inputs[1]).ravel()))
+    if axes[:1] == (-1,):
+        raise reader.refused(f"MEAN {reader.place(operation)}, over the batch", "means over axes of one row")
     return [Mean((entry,), output, reader.shape(number), tuple(strides[axis] for axis in order), axes)]
 
 
@@ -287,10 +312,7 @@ def _combination(reader: _Reader, operation: _Operation) -> list[Step]:
 def _lookup(reader: _Reader, operation: _Operation) -> list[Step]:
     entry, output = reader.tensor(operation.inputs[0]), reader.made(operation)
     slope = float(getattr(operation.options, "alpha", 0.0) or 0.0)
-    real = entry.scale * (np.arange(LOWEST, HIGHEST + 1) - entry.zero_point)
-    wanted = FUNCTIONS[operation.kind](real, slope) / output.scale + output.zero_point
-    table = np.clip(np.floor(wanted + 0.5), LOWEST, HIGHEST).astype(np.int8)
-    return [Lookup((entry,), output, table)]
+    return [Lookup((entry,), output, answers(operation.kind, entry, output, slope))]
 
 
 def _reshape(reader: _Reader, operation: _Operation) -> list[Step]:
@@ -336,8 +358,14 @@ def _concatenation(reader: _Reader, operation: _Operation) -> list[Step]:
 def _slice(reader: _Reader, operation: _Operation) -> list[Step]:
     entry, output = reader.tensor(operation.inputs[0]), reader.made(operation)
     begin = [int(one) for one in reader.values(operation.inputs[1]).ravel()[1:]]
-    if operation.kind == "STRIDED_SLICE" and set(reader.values(operation.inputs[3]).ravel().tolist()) != {1}:
-        raise reader.refused(f"{output.name} takes every n-th value", "slices of neighbours")
+    plain = min(begin, default=0) >= 0
+    if operation.kind == "STRIDED_SLICE":
+        plain &= set(reader.values(operation.inputs[3]).ravel().tolist()) == {1}
+        plain &= not any(getattr(operation.options, mask) for mask in MASKS)
+    if not plain:
+        raise reader.refused(
+            f"{output.name} is cut by steps, masks or from the end", "neighbours, from a place on each axis"
+        )
     strides = strides_of(entry.shape)
     first = sum(place * stride for place, stride in zip(begin, strides, strict=True))
     return [Arrangement((entry,), output, output.shape, strides, strides_of(output.shape), first)]
@@ -354,19 +382,6 @@ def _same(
 def _nearest(value: float) -> int:
     return int(np.floor(value + 0.5))
 
-
-Function = Callable[[np.ndarray, float], np.ndarray]
-FUNCTIONS: Mapping[str, Function] = {
-    "QUANTIZE": lambda x, _: x,
-    "RELU": lambda x, _: np.maximum(x, 0),
-    "RELU6": lambda x, _: np.clip(x, 0, 6),
-    "LEAKY_RELU": lambda x, slope: np.where(x < 0, slope * x, x),
-    "HARD_SWISH": lambda x, _: x * np.clip(x + 3, 0, 6) / 6,
-    "LOGISTIC": lambda x, _: expit(x),
-    "TANH": lambda x, _: np.tanh(x),
-    "ELU": lambda x, _: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
-}
-"""Operations of one value, as real functions; QUANTIZE is another grid."""
 
 CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
 MAKERS: Mapping[str, Callable[[_Reader, _Operation], list[Step]]] = {
@@ -389,3 +404,6 @@ MAKERS: Mapping[str, Callable[[_Reader, _Operation], list[Step]]] = {
     "STRIDED_SLICE": _slice,
     **dict.fromkeys(FUNCTIONS, _lookup),
 }
+KNOWN = f"one of {', '.join(sorted(MAKERS))}"
+ANY_AXES = frozenset({"FULLY_CONNECTED", "ADD", "MUL", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", *FUNCTIONS})
+"""Operations that name no axis, so that rows may lie in the batch's place."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from math import frexp, prod
 from typing import Any
 
 import numpy as np
 
 from galenic.exporters.c_memory import Memory, plan
+from galenic.exporters.c_room import check_room, kernel_text
 from galenic.exporters.c_steps import (
     Arrangement,
     Combination,
@@ -31,7 +31,6 @@ from galenic.exporters.c_steps import (
 from galenic.record.card import Card, card_json
 from galenic.record.preprocessing import Preprocessing
 
-KERNELS = "c_kernels"
 AXES = 4
 BYTES, NIBBLES, BITMAP = 0, 1, 2
 LOWEST_NIBBLE = -8
@@ -48,38 +47,42 @@ class Source:
         arena_bytes: of the array that it computes in, the input's place included.
         scratch_bytes: for the unpacked weights of one channel.
         weight_bytes: of the weights as they are stored.
+        stored_bytes: of all tables: weights, biases, factors, answers. They lie in flash, beside the code.
     """
 
     text: str
     arena_bytes: int
     scratch_bytes: int
     weight_bytes: int
+    stored_bytes: int
 
 
 def source_of(net: Net, name: str) -> Source:
     """The file of a net; ``entrance`` is to follow it."""
-    writer = _Writer(plan(net))
+    writer = _Writer(name, plan(net))
     calls = [EMIT[type(step)](writer, step) for step in net.steps]
     scratch = f"#define SCRATCH {writer.scratch}\n\n" if writer.scratch else ""
     parts = [
         _head(net, writer, name),
-        *(scratch * (name == "weights_packed") + _kernel(name) for name in _needed(writer)),
+        *(scratch * (name == "weights_packed") + kernel_text(name) for name in _needed(writer)),
         *writer.tables,
         _interface(net, writer, calls),
     ]
-    return Source("\n".join(parts), writer.memory.size, writer.scratch, writer.weight_bytes)
+    return Source("\n".join(parts), writer.memory.size, writer.scratch, writer.weight_bytes, writer.stored_bytes)
 
 
 @dataclass
 class _Writer:
     """What the steps have left in the file so far."""
 
+    name: str
     memory: Memory
     tables: list[str] = field(default_factory=list)
     kernels: set[str] = field(default_factory=set)
     shared: dict[bytes, str] = field(default_factory=dict)
     scratch: int = 0
     weight_bytes: int = 0
+    stored_bytes: int = 0
 
     def table(self, kind: str, name: str, values: np.ndarray) -> str:
         """A constant array; one that is there already is used again."""
@@ -87,10 +90,13 @@ class _Writer:
         if key not in self.shared:
             self.shared[key] = f"{name}_{len(self.tables)}"
             self.tables.append(_array(kind, self.shared[key], values))
+            self.stored_bytes += values.nbytes
         return self.shared[key]
 
-    def struct(self, kind: str, fields: Mapping[str, Any]) -> str:
-        """A constant struct."""
+    def struct(self, step: Step, kernel: str, kind: str, fields: Mapping[str, Any]) -> str:
+        """A constant struct of a kernel; ModelError where a number or an axis has no room in it."""
+        self.kernels.add(kernel)
+        check_room(kernel, kind, fields, f"{self.name} cannot become plain C: {step.output.name}")
         name = f"{kind}_{len(self.tables)}"
         inside = ",\n".join(f"    .{key} = {_value(value)}" for key, value in fields.items())
         self.tables.append(f"static const struct {kind} {name} = {{\n{inside},\n}};\n")
@@ -114,8 +120,10 @@ def _convolution(writer: _Writer, step: Convolution) -> str:
     writer.weight_bytes += len(stored)
     factors = np.float64(entry.scale) * step.scales.astype(np.float64) / np.float64(output.scale)
     multiplier, shift = zip(*(as_multiplier(float(one)) for one in factors), strict=True)
-    writer.kernels |= {"requantize", "convolve"}
+    writer.kernels.add("requantize")
     name = writer.struct(
+        step,
+        "convolve",
         "convolution",
         dict(zip(("in_height", "in_width", "in_channels"), entry.shape, strict=True))
         | dict(zip(("out_height", "out_width", "out_channels"), output.shape, strict=True))
@@ -134,8 +142,9 @@ def _convolution(writer: _Writer, step: Convolution) -> str:
 
 def _pooling(writer: _Writer, step: Pooling) -> str:
     (entry,), output = step.inputs, step.output
-    writer.kernels |= {"requantize", "pool"}
     name = writer.struct(
+        step,
+        "pool",
         "pooling",
         dict(zip(("in_height", "in_width", "channels"), entry.shape, strict=True))
         | {"out_height": output.shape[0], "out_width": output.shape[1]}
@@ -151,13 +160,13 @@ def _mean(writer: _Writer, step: Mean) -> str:
     (entry,), output = step.inputs, step.output
     count = prod(step.shape[axis] for axis in step.axes)
     multiplier, shift = as_multiplier(entry.scale / (output.scale * count))
-    writer.kernels |= {"requantize", "mean"}
+    writer.kernels.add("requantize")
     ones = (1,) * (3 - len(step.shape))
     kept = ones + tuple(1 if axis in step.axes else size for axis, size in enumerate(step.shape))
     summed = ones + tuple(size if axis in step.axes else 1 for axis, size in enumerate(step.shape))
     fields: dict[str, Any] = {"kept": kept, "summed": summed, "stride": (0,) * len(ones) + step.strides}
     fields |= {"bias": -count * entry.zero_point, "multiplier": multiplier, "shift": shift}
-    name = writer.struct("averaging", fields | {"out_zero": output.zero_point})
+    name = writer.struct(step, "mean", "averaging", fields | {"out_zero": output.zero_point})
     return f"average({writer.address(entry)}, {writer.address(output)}, &{name});"
 
 
@@ -169,9 +178,11 @@ def _combination(writer: _Writer, step: Combination) -> str:
         twice = 2 * max(a.scale, b.scale)
         factors = {"a": as_multiplier(a.scale / twice), "b": as_multiplier(b.scale / twice)}
         factors["out"] = as_multiplier(twice / (2**SUM_BITS * output.scale))
-    writer.kernels |= {"requantize", "combine"}
+    writer.kernels.add("requantize")
     shape = (1,) * (3 - len(output.shape)) + output.shape
     name = writer.struct(
+        step,
+        "combine",
         "combination",
         {"size": shape, "stride_a": _repeated(a, shape), "stride_b": _repeated(b, shape)}
         | {"zero_a": a.zero_point, "zero_b": b.zero_point, "out_zero": output.zero_point}
@@ -191,11 +202,10 @@ def _lookup(writer: _Writer, step: Lookup) -> str:
 
 def _arrangement(writer: _Writer, step: Arrangement) -> str:
     (entry,), output = step.inputs, step.output
-    writer.kernels.add("arrange")
     missing = AXES - len(step.size)
     sides = {"size": (1,) * missing + step.size}
     sides |= {"stride_in": (0,) * missing + step.stride_in, "stride_out": (0,) * missing + step.stride_out}
-    name = writer.struct("arrangement", sides)
+    name = writer.struct(step, "arrange", "arrangement", sides)
     call = f"arrange({writer.address(entry, step.first_in)}, {writer.address(output, step.first_out)}, &{name});"
     if step.fill is None:
         return call
@@ -265,10 +275,6 @@ ORDER = (
 def _needed(writer: _Writer) -> Iterable[str]:
     weights = {"weights_packed" if writer.scratch else "weights_bytes"} if "convolve" in writer.kernels else set()
     return (name for name in ORDER if name in {"clamp"} | writer.kernels | weights)
-
-
-def _kernel(name: str) -> str:
-    return files(__package__).joinpath(KERNELS, f"{name}.c").read_text(encoding="utf-8")
 
 
 def _head(net: Net, writer: _Writer, name: str) -> str:

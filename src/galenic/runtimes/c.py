@@ -29,7 +29,7 @@ from galenic.runtimes.worker import Worker
 NAME = "c"
 READER = "gcc"
 COMPILER = "gcc"
-COMMAND = (COMPILER, "-std=c99", "-O2", "-w", '-DGALENIC_NET="net.c"', str(HARNESS / "serve.c"))
+COMMAND = (COMPILER, "-std=c99", "-O2", "-Werror", '-DGALENIC_NET="net.c"', str(HARNESS / "serve.c"))
 CAVEAT = "compiled for this machine, not for a microcontroller"
 MOST_ROW_S = 60.0
 CLOCK_BYTES = 8

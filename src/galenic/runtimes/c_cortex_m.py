@@ -33,7 +33,7 @@ FLAGS = (
     "-mfloat-abi=hard",
     "-std=c99",
     "-O2",
-    "-w",
+    "-Werror",
     "-ffreestanding",
     "-ffunction-sections",
     "-fdata-sections",

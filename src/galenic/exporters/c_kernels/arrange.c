@@ -1,7 +1,6 @@
 /* A copy in another order, or of a part, or into a part: sizes and strides of up to four axes. */
 struct arrangement {
-    uint16_t size[4];
-    int32_t stride_in[4], stride_out[4];
+    int32_t size[4], stride_in[4], stride_out[4];
 };
 
 static void arrange(const int8_t *in, int8_t *out, const struct arrangement *a)

@@ -7,8 +7,7 @@ struct factor {
 };
 
 struct combination {
-    uint16_t size[3];
-    int32_t stride_a[3], stride_b[3];
+    int32_t size[3], stride_a[3], stride_b[3];
     int16_t zero_a, zero_b, out_zero, low, high;
     uint8_t product;
     struct factor a, b, out;

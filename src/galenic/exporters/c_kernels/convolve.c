@@ -1,10 +1,9 @@
 /* Convolution in one and two dimensions, grouped, depthwise, dilated; a dense layer is one of a 1 x 1 map. */
 struct convolution {
-    uint16_t in_height, in_width, in_channels, out_height, out_width, out_channels;
-    uint16_t kernel_height, kernel_width;
-    uint8_t stride_height, stride_width, dilation_height, dilation_width;
+    int32_t in_width, in_channels, out_width, group_in; /* of signals and dense layers, these are long */
+    uint16_t in_height, out_height, out_channels, group_out;
+    uint16_t kernel_height, kernel_width, stride_height, stride_width, dilation_height, dilation_width;
     int16_t pad_top, pad_left;
-    uint16_t group_in, group_out; /* channels of one group */
     int16_t in_zero, out_zero, low, high;
     uint8_t form;
     const uint8_t *weights; /* an output channel after the other: kernel_height x kernel_width x group_in */

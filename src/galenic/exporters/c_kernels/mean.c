@@ -1,6 +1,6 @@
 /* The mean over some axes. An axis is either kept or summed; its other size is 1. */
 struct averaging {
-    uint16_t kept[3], summed[3];
+    int32_t kept[3], summed[3];
     int32_t stride[3]; /* of the input, in values */
     int32_t bias;      /* -count * zero of the input */
     int32_t multiplier;

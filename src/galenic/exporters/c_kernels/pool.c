@@ -1,7 +1,8 @@
 /* The largest, or the mean, of each window; what lies outside the map does not count. In and out have one grid. */
 struct pooling {
-    uint16_t in_height, in_width, channels, out_height, out_width;
-    uint8_t kernel_height, kernel_width, stride_height, stride_width;
+    int32_t in_width, out_width;
+    uint16_t in_height, out_height, channels;
+    uint16_t kernel_height, kernel_width, stride_height, stride_width;
     int16_t pad_top, pad_left, low, high;
     uint8_t mean;
 };
