@@ -184,7 +184,9 @@ def test_a_row_that_was_not_measured_has_dashes() -> None:
 def test_flash_and_ram_stand_where_they_are_known() -> None:
     footprint = Footprint(flash_bytes=18_400, static_bytes=9_000, stack_bytes=300, instructions=9, where="board")
     row = ROW.model_copy(update={"footprint": footprint, "stream": None})
+    row = row.model_copy(update={"stored_bytes": 15_900})
     text = shown(RESULT.model_copy(update={"rows": (row,)}))
+    assert "15.9 KB stored" in text
     assert "18.4 KB 9.30 KB 300 B 9 – board" in text
     arena = ROW.model_copy(update={"runtime": "tflite-micro", "arena_bytes": 5432})
     assert "– – – – 5.43 KB tflite-micro on this machine" in shown(RESULT.model_copy(update={"rows": (arena,)}))

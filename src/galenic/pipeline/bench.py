@@ -230,6 +230,7 @@ def _blank(bench: Bench, target: Target, threads: int) -> BenchRow:
         device=bench.order.device,
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
+        stored_bytes=artifact.stored_bytes,
         macs=artifact.macs,
         parameters=artifact.parameters,
     )

@@ -201,6 +201,7 @@ class BenchRow(Record):
         runtime, precision, threads, device: what runs it.
         versions: of the runtime.
         sha256, size_bytes, macs, parameters: of the file; 0 for what its card does not know.
+        stored_bytes: of its weights and tables on a device, where the file is source text.
         caveat: what the numbers here are not; then they are never judged and the file is never recommended.
         stream: single-stream latency.
         throughput: samples/s in batches.
@@ -227,6 +228,7 @@ class BenchRow(Record):
     size_bytes: int
     macs: int
     parameters: int
+    stored_bytes: int | None = None
     caveat: str = ""
     stream: Stream | None = None
     throughput: Measurement | None = None

@@ -56,8 +56,15 @@ def _answers(result: BenchResult) -> BenchTable:
     for row in result.rows:
         memory = MISSING if row.memory_peak is None else megabytes(row.memory_peak.value)
         name = f"{row_title(row)}\n{row.caveat}" if row.caveat else row_title(row)
-        rows.append((name, row.precision, size(row.size_bytes), *_stream(row.stream), _throughput(row), memory))
+        rows.append((name, row.precision, _size(row), *_stream(row.stream), _throughput(row), memory))
     return BenchTable("Whole answers, one after the other", columns, tuple(rows))
+
+
+def _size(row: BenchRow) -> str:
+    """``1.23 MB``; of source text what it stores stands below."""
+    return (
+        size(row.size_bytes) if row.stored_bytes is None else f"{size(row.size_bytes)}\n{size(row.stored_bytes)} stored"
+    )
 
 
 def _stream(stream: Stream | None) -> tuple[str, ...]:
