@@ -13,7 +13,8 @@ The schema is https://github.com/pytorch/pytorch/blob/main/torch/csrc/jit/serial
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -61,14 +62,15 @@ def to_ptl(model: Model, halves: bool = False) -> bytes:
         ModelError: it cannot be traced, has another output than its spec says, or computes on its batch's size.
     """
     made, graph = folded(model)
+    rows = torch.from_numpy(probe_rows(made))
+    with torch.no_grad():
+        _check_answer(made, made.module(rows))
     let_batch_vary(made, graph)
     if halves:
         store_halves(graph)
-    rows = torch.from_numpy(probe_rows(made))
     native: Any = torch._C
     with torch.no_grad():
         answer = graph(rows)
-        _check_answer(made, answer)
         # A class of its own name: what torch.jit.trace and freeze make is numbered, and each time the number is another one.
         net = native.ScriptModule(CLASS_NAME, native.CompilationUnit(), False)
         for tensor in graph.parameters():
@@ -86,16 +88,23 @@ def let_batch_vary(model: Model, graph: fx.GraphModule) -> None:
     for node in list(graph.graph.nodes):
         if node.target is SIZE:
             for user in list(node.users):
-                if user.target not in SHAPING or node.args[1] != 0:
+                if user.target not in SHAPING or node.args[1] != 0 or _sizes_for_any_batch(user, node).count(ANY) > 1:
                     raise _refused(
                         model,
                         f"{user.name} computes on the size of its batch",
                         "a net for any number of rows",
                         "write -1 for it, or choose executorch",
                     )
-                user.update_arg(1, [ANY if size is node else size for size in user.args[1]])
+                user.update_arg(1, _sizes_for_any_batch(user, node))
             graph.graph.erase_node(node)
     graph.recompile()
+
+
+def _sizes_for_any_batch(user: fx.Node, batch: fx.Node) -> list[Any]:
+    """What a view is given: ANY for the batch's size, and for what was ANY before the size that it has, where it has one."""
+    sizes, found = cast(Sequence[Any], user.args[1]), user.meta["val"].shape
+    known = (side if size == ANY and isinstance(side, int) else size for size, side in zip(sizes, found, strict=True))
+    return [ANY if size is batch else one for size, one in zip(sizes, known, strict=True)]
 
 
 def store_halves(graph: fx.GraphModule) -> None:
