@@ -199,6 +199,16 @@ def test_a_measurement_of_another_runtime_or_number_of_threads_judges_nothing_an
     ]
 
 
+def test_two_measurements_that_disagree_are_refused_before_anything_is_timed(files, tmp_path: Path) -> None:
+    made = tiny_file(files[0])
+    told = {"device": "watch", "sha256": made.sha256, "runtime": "onnxruntime", "threads": 1, "method": "m", "runs": 9}
+    paths = tuple(tmp_path / f"{number}.json" for number in range(2))
+    for number, path in enumerate(paths):
+        path.write_text(json.dumps(told | {"p90_ms": 10.0 + number}))
+    with pytest.raises(InputError, match=r"p90_ms of a.onnx in onnxruntime on watch as \[10.0, 11.0\]"):
+        prepared(BenchOrder(files=files, profile="watch", measured=paths))
+
+
 def test_a_point_of_care_s_accuracy_is_said_until_a_gate_judged_this_file_by_it(files, tmp_path: Path) -> None:
     made = tiny_file(files[0])
     budget = bench(files[0], profile="poc-retina").rows[0].budget

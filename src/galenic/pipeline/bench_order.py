@@ -11,7 +11,7 @@ import numpy as np
 
 from galenic.gating.budget import accuracy_floor
 from galenic.gating.profiles import load_profile
-from galenic.measuring.energy import EVENTS_PER_HOUR, duties
+from galenic.measuring.energy import EVENTS_PER_HOUR, device_measurement, duties
 from galenic.measuring.rows import drawn_rows
 from galenic.pipeline.bench_files import Target, artifact_at, read_measurement, targets
 from galenic.record.artifact import Artifact
@@ -117,7 +117,7 @@ def prepared(order: BenchOrder) -> Bench:
     """Read everything that an order names.
 
     Raises:
-        InputError: a file, its card, a number of threads or a measurement cannot be used.
+        InputError: a file, its card, a number of threads or a measurement cannot be used, or two measurements disagree.
         RecipeError: an unknown profile or runtime.
     """
     duties(order.events_per_hour)
@@ -128,7 +128,7 @@ def prepared(order: BenchOrder) -> Bench:
             expected="the profile of the device that they are about",
             todo="add --profile; `galenic profiles` lists them",
         )
-    return Bench(
+    bench = Bench(
         order=order,
         targets=tuple(targets(order.files, order.runtimes)),
         threads=_threads(THREADS[order.mode] if order.threads is None else order.threads),
@@ -137,6 +137,11 @@ def prepared(order: BenchOrder) -> Bench:
         reports=tuple(read_report(path) for path in order.reports),
         measured=tuple(read_measurement(path) for path in order.measured),
     )
+    if profile is not None:
+        for target in bench.targets:
+            for threads in bench.threads:  # which of two measurements counts is to be known before minutes are spent
+                device_measurement(bench.measured, target.artifact, profile, threads)
+    return bench
 
 
 def _threads(given: Sequence[str]) -> tuple[int, ...]:
