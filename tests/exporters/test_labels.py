@@ -8,31 +8,56 @@ import pytest
 import torch
 
 from galenic.exporters.executorch_program import labelled as labelled_program
+from galenic.exporters.exporter import Exporter
 from galenic.exporters.litert_file import ALIGNMENT, unpacked
-from galenic.exporters.load import exporter_for
+from galenic.exporters.load import EXPORTERS, exporter_for
+from galenic.pipeline.bench_files import artifact_at
 from galenic.record.card import NAME, Card
-from galenic.record.errors import ModelError
-from galenic.runtimes.card import card_inside
+from galenic.record.errors import InputError, ModelError
+from galenic.runtimes.card import card_inside, check_card
 from galenic.runtimes.load import artifact_of_file, open_session
 
-LABELLED = ("onnxruntime", "openvino", "litert", "executorch")
+LABELLED = [one for one in EXPORTERS if one.label is not None and not one.float_runtime]
+OWN = {".ptl"}
+"""Which are loaded with the hash that their card beside them names, and not by their suffix alone."""
+
+
+def test_every_format_but_c_has_a_place_for_a_float_nets_card() -> None:
+    assert {one.runtime for one in EXPORTERS} - {one.runtime for one in LABELLED} == {"c"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", LABELLED)
+@pytest.mark.parametrize("exporter", LABELLED, ids=lambda exporter: exporter.runtime)
 @pytest.mark.parametrize("name", ["conv", "mlp"])
-def test_the_card_is_in_the_file_which_answers_as_before(runtime: str, name: str, exported, ends, rows) -> None:
-    exporter = exporter_for(runtime)
+def test_the_card_is_in_the_file_which_answers_as_before(exporter: Exporter, name: str, exported, ends, rows) -> None:
     model, artifact = exported(exporter, name)
     card = Card(**ends(model))
     assert card_inside(artifact.path) == card
+    with pytest.raises(ModelError, match="in that order"):
+        check_card(artifact.path, card.preprocessing, card.classes[::-1])
     inputs = rows(3, model.spec.input_shape)
     with torch.no_grad():
         expected = model.module(torch.from_numpy(inputs)).numpy()
-    found = open_session(artifact_of_file(artifact.path, card.preprocessing, card.classes)).run(inputs)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-    with pytest.raises(ModelError, match="in that order"):
-        artifact_of_file(artifact.path, card.preprocessing, card.classes[::-1])
+    own = artifact.path.suffix in OWN
+    opened = artifact if own else artifact_of_file(artifact.path, card.preprocessing, card.classes)
+    np.testing.assert_allclose(open_session(opened).run(inputs), expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnxruntime-mobile", "torch-mobile"])
+def test_a_bare_file_is_known_by_the_card_inside_or_refused_because_of_it(
+    runtime: str, exported, ends, tmp_path
+) -> None:
+    model, artifact = exported(exporter_for(runtime), "mlp")
+    bare = tmp_path / artifact.path.name
+    bare.write_bytes(artifact.path.read_bytes())
+    if bare.suffix in OWN:
+        with pytest.raises(InputError, match=r"whose card is inside of it alone; expected mlp\.ptl\.json beside it"):
+            artifact_at(bare)
+        return
+    found = artifact_at(bare)
+    assert (found.runtime, found.sha256) == (runtime, artifact.sha256)
+    assert Card(preprocessing=found.preprocessing, classes=found.classes) == Card(**ends(model))
 
 
 @pytest.mark.slow

@@ -46,7 +46,13 @@ def artifact_at(path: Path) -> Artifact:
         _check_runtime(beside.runtime, path)
         return beside.model_copy(update={"path": path})
     runtime = next((runtime for runtime in RUNTIMES if path.suffix in runtime.suffixes), None)
-    inside = card_inside(path) if runtime is not None else None
+    inside = card_inside(path)
+    if runtime is None and inside is not None:
+        raise InputError(
+            given=f"{path}, whose card is inside of it alone",
+            expected=f"{path.name}.json beside it: {path.suffix} files are run only where that names their hash",
+            todo="copy the card along with the file, or export it again with galenic",
+        )
     if runtime is None or inside is None:
         raise InputError(
             given=f"{path}, which has no card: neither {path.name}.json beside it nor one inside",
