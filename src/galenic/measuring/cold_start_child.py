@@ -1,4 +1,4 @@
-"""The process whose start is timed: a JSON line and a .npy of one raw row on stdin, a JSON line of nanoseconds and place on stdout."""
+"""The process whose start is timed: a JSON line and a .npy of one raw row on stdin, a JSON line of times and place on stdout."""
 
 from __future__ import annotations
 
