@@ -102,6 +102,13 @@ def test_a_slice_of_another_kind_is_refused(file, begin, options):
         file.net(strided(file, begin, **options))
 
 
+def test_a_copy_onto_another_grid_is_refused(file):
+    answer = strided(file, (0, 2, 1))
+    file.graph.tensors[answer].quantization.scale = [0.25]
+    with pytest.raises(ModelError, match="made has another grid than tensor"):
+        file.net(answer)
+
+
 def cut(file, entry):
     begin, size = file.numbers((0, 0)), file.numbers((2, 4))
     return file.operation("SLICE", [entry, begin, size], (2, 4), name="block/SLICE")
