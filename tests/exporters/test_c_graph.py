@@ -105,7 +105,7 @@ def test_a_slice_of_another_kind_is_refused(file, begin, options):
 def test_a_copy_onto_another_grid_is_refused(file):
     answer = strided(file, (0, 2, 1))
     file.graph.tensors[answer].quantization.scale = [0.25]
-    with pytest.raises(ModelError, match="made has another grid than tensor"):
+    with pytest.raises(ModelError, match="made has another grid than made"):
         file.net(answer)
 
 
