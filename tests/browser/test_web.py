@@ -25,7 +25,7 @@ from galenic.exporters.load import exporter_for
 from galenic.pipeline.web import drawn_pictures
 from galenic.pipeline.web_cache import web_cache
 from galenic.preprocess.image import Resample, decode, resize
-from galenic.preprocess.picture import picture_row
+from galenic.preprocess.picture import picture_rows
 from galenic.preprocess.transform import to_inputs
 from galenic.publish.web.packages import fetch_packages
 from galenic.publish.web.page import fill_page
@@ -172,7 +172,7 @@ def visit(tmp_path: Path, *visits: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def expected(artifact: Artifact, path: Path, kind: TaskKind = TaskKind.SINGLE_LABEL) -> np.ndarray:
-    logits = run_raw(open_session(artifact), picture_row(SPEC, path.read_bytes(), path.name))
+    logits = run_raw(open_session(artifact), picture_rows(SPEC, path.read_bytes(), path.name))
     return postprocess(logits, kind)[0][0]
 
 
@@ -321,7 +321,7 @@ def test_another_page_can_ask_it_with_pixels_and_tensors(
     pages: dict[str, Path], pictures: dict[str, Path], artifacts: dict[str, Artifact], tmp_path: Path
 ) -> None:
     path = pictures["wide.png"]
-    inputs = to_inputs(SPEC, picture_row(SPEC, path.read_bytes(), ""))[0].reshape(-1).tolist()
+    inputs = to_inputs(SPEC, picture_rows(SPEC, path.read_bytes(), ""))[0].reshape(-1).tolist()
     steps = [["open"], ["api", str(path), inputs]]
     seen = visit(tmp_path, *({"folder": pages[name], "steps": steps} for name in RUNTIMES))
     for name, one in zip(RUNTIMES, seen, strict=True):

@@ -31,7 +31,18 @@ def galenic(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 
 def test_help_names_every_verb() -> None:
     shown = CliRunner().invoke(cli.app, ["--help"]).output
-    for verb in ("compress", "distill", "quantize", "export", "bench", "demo", "report", "doctor", *lists.COMMANDS):
+    for verb in (
+        "compress",
+        "distill",
+        "quantize",
+        "export",
+        "predict",
+        "bench",
+        "demo",
+        "report",
+        "doctor",
+        *lists.COMMANDS,
+    ):
         assert verb in shown
 
 

@@ -52,6 +52,7 @@ def test_one_file_in_two_arithmetics_gives_two_answers(task, tmp_path: Path) -> 
     first, second = (predict_stage(setting, one, SplitName.VALIDATION).logits for one in (whole, half))
     assert 0 < np.abs(first - second).max() < 0.05 * np.abs(first).max()
     other = export_stage(setting, model, "onnxruntime")
+    assert other.kind is task.kind, "so that whoever has the file alone knows what its logits are"
     assert (other.sha256 == whole.sha256, other.computation == whole.computation) == (True, False)
 
 

@@ -29,11 +29,13 @@ from pydicom.uid import (
 )
 
 from dicom_files import CANARY, dataset, dicom, item, jpeg, table, to_bytes, told, with_raw_pixels
+from galenic.preprocess import dicom as room
 from galenic.preprocess import dicom_file
-from galenic.preprocess.dicom import Frame, decode_dicom, decode_frame
+from galenic.preprocess.dicom import decode_frame
 from galenic.preprocess.dicom_picture import read_picture
 from galenic.preprocess.image import decode
 from galenic.record.errors import DataError, MissingPackage
+from galenic.record.preprocessing import Frames
 
 RANDOM = np.random.default_rng(0)
 GREY8 = RANDOM.integers(0, 256, (6, 5)).astype(np.uint8)
@@ -48,6 +50,12 @@ def _no_patient_in_the_log(caplog):
     caplog.set_level("DEBUG")
     yield
     assert CANARY not in caplog.text
+
+
+def decode_dicom(data, name, frames=None, **kwargs):
+    """The one frame that is wanted."""
+    (shown,) = room.decode_dicom(data, name, frames, **kwargs)
+    return shown
 
 
 def refused(data, name="scan.dcm", error=DataError, **kwargs):
@@ -168,7 +176,7 @@ def test_windows_in_the_functional_groups_of_each_frame():
     assert decode_dicom(data, "a", 1)[..., 0].tolist() == [[0, 0]]
     assert decode_dicom(data, "a", 2)[..., 0].tolist() == [[0, 255]]
     made.PerFrameFunctionalGroupsSequence = Sequence(frames[:1])
-    assert "1 functional groups for 2 frames" in refused(to_bytes(made), frame=1)
+    assert "1 functional groups for 2 frames" in refused(to_bytes(made), frames=1)
 
 
 @pytest.mark.parametrize("planar", [0, 1])
@@ -255,12 +263,12 @@ def test_jpeg_2000_without_loss_eight_and_sixteen_bits():
 
 def test_frames_by_place_and_number():
     data = dicom(CLIP)
-    assert np.array_equal(decode_dicom(data, "a", Frame.FIRST)[..., 0], CLIP[0])
-    assert np.array_equal(decode_dicom(data, "a", Frame.MIDDLE)[..., 0], CLIP[1])
-    assert np.array_equal(decode_dicom(dicom(CLIP[:3]), "a", Frame.MIDDLE)[..., 0], CLIP[1])
+    assert np.array_equal(decode_dicom(data, "a", Frames.FIRST)[..., 0], CLIP[0])
+    assert np.array_equal(decode_dicom(data, "a", Frames.MIDDLE)[..., 0], CLIP[1])
+    assert np.array_equal(decode_dicom(dicom(CLIP[:3]), "a", Frames.MIDDLE)[..., 0], CLIP[1])
     assert np.array_equal(decode_dicom(data, "a", 4)[..., 0], CLIP[3])
     for number in (0, 5):
-        assert f"frame {number} of 4; expected 1 to 4" in refused(data, frame=number)
+        assert f"frame {number} of 4; expected 1 to 4" in refused(data, frames=number)
     assert "scan.dcm: 4 frames; expected one picture" in refused(data)
     with pytest.raises(DataError, match="4 frames"):
         decode(data, "scan.dcm")
@@ -280,7 +288,13 @@ def test_nothing_of_the_patient_is_kept():
 
 
 def test_what_the_file_says_of_its_pixels():
-    assert read_picture(dicom(GREY8, BurnedInAnnotation="YES"), "a").burned_in
+    burned = dicom(GREY8, BurnedInAnnotation="YES")
+    assert read_picture(burned, "a", burned_in=True).burned_in
+    assert np.array_equal(decode_dicom(burned, "a", burned_in=True)[..., 0], GREY8)
+    assert np.array_equal(decode(burned, "a", 1, burned_in=True)[..., 0], GREY8)
+    for door in (read_picture, room.decode_dicom, decode):
+        with pytest.raises(DataError, match="a: Burned In Annotation is YES"):
+            door(burned, "a")
     assert not read_picture(dicom(GREY8, BurnedInAnnotation="NO"), "a").burned_in
 
 

@@ -10,9 +10,9 @@ from pydicom.uid import JPEG2000Lossless
 
 from dicom_files import CANARY, dicom, jpeg, told
 from galenic.preprocess.image import centre_crop
-from galenic.preprocess.picture import picture_row
+from galenic.preprocess.picture import picture_rows
 from galenic.record.errors import DataError, InputError
-from galenic.record.preprocessing import Picture, Resample
+from galenic.record.preprocessing import Frames, Picture, Resample
 from galenic.record.task import SplitName
 from galenic.tasks import load_task
 
@@ -160,6 +160,9 @@ def test_every_frame_of_a_clip_is_a_row_and_none_stands_apart(tmp_path):
     every = {case: row for split in task.splits.values() for case, row in zip(split.ids, split.inputs, strict=True)}
     for case, row in zip(middle.test.ids, middle.test.inputs, strict=True):
         assert np.array_equal(row, every[f"{case}#0002"])
+    assert middle.preprocessing.picture == Picture(frames=Frames.MIDDLE)
+    for case, row in zip(middle.test.ids, middle.test.inputs, strict=True):
+        assert np.array_equal(picture_rows(middle.preprocessing, (root / case).read_bytes(), case), row[None])
     third = load(root, frames=3, one_file_per_patient=True)
     assert np.array_equal(third.test.inputs[0], every[f"{third.test.ids[0]}#0003"])
     with pytest.raises(DataError, match="frame 4 of 3"):
@@ -195,7 +198,7 @@ def test_pictures_are_cut_and_resized_as_those_of_folders(tmp_path):
     wanted = np.asarray(Image.fromarray(centre_crop(first[..., None])[..., 0]).resize((8, 8), Image.Resampling.BICUBIC))
     rows = {case: row for split in task.splits.values() for case, row in zip(split.ids, split.inputs, strict=True)}
     assert np.array_equal(rows[lines[0]["file"]][..., 0], wanted)
-    assert np.array_equal(picture_row(task.preprocessing, data, "scan.dcm")[0, ..., 0], wanted)
+    assert np.array_equal(picture_rows(task.preprocessing, data, "scan.dcm")[0, ..., 0], wanted)
 
 
 def test_names_that_are_burned_into_the_pixels(root):
@@ -205,6 +208,21 @@ def test_names_that_are_burned_into_the_pixels(root):
     with pytest.raises(DataError, match=r"004\.dcm: Burned In Annotation is YES"):
         load(root)
     assert len(load(root, burned_in=True).test) == 12
+
+
+def test_transfer_rows_are_read_as_the_tasks_own_files_were(root, tmp_path):
+    more = tmp_path / "more"
+    more.mkdir()
+    clip = np.random.default_rng(11).integers(0, 256, (3, 8, 8)).astype(np.uint8)
+    (more / "a.dcm").write_bytes(dicom(clip, BurnedInAnnotation="YES"))
+    with pytest.raises(DataError, match=r"a\.dcm: Burned In Annotation is YES"):
+        load(root, frames="all", transfer=f"folder:{more}")
+    rows = load(root, frames="all", burned_in=True, transfer=f"folder:{more}").transfer
+    assert rows.ids.tolist() == [f"transfer/a.dcm#000{number}" for number in (1, 2, 3)]
+    assert np.array_equal(rows.inputs[..., 0], clip)
+    one = load(root, frames="middle", burned_in=True, transfer=f"folder:{more}").transfer
+    assert one.ids.tolist() == ["transfer/a.dcm"]
+    assert np.array_equal(one.inputs[0, ..., 0], clip[1])
 
 
 def everything(value):

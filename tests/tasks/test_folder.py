@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dicom_files import dicom
 from galenic.record.errors import DataError, InputError
 from galenic.tasks import load_task
 
@@ -77,6 +78,15 @@ def test_a_corrupt_image_is_named(classes, data):
     (classes / "benign" / "07.png").write_bytes(data)
     with pytest.raises(DataError, match=r"benign/07\.png: \d+ bytes that are no whole image"):
         load_task(f"folder:{classes}")
+
+
+def test_what_is_burned_into_dicom_files_is_refused_unless_it_is_allowed(classes):
+    place = next(path for path in classes.iterdir() if path.is_dir())
+    (place / "scan.dcm").write_bytes(dicom(np.full((8, 8), 9, np.uint8), BurnedInAnnotation="YES"))
+    with pytest.raises(DataError, match=r"scan\.dcm: Burned In Annotation is YES"):
+        load_task(f"folder:{classes}", size=8)
+    task = load_task(f"folder:{classes}", size=8, burned_in=True)
+    assert sum(case.endswith("scan.dcm") for split in task.splits.values() for case in split.ids) == 1
 
 
 def test_missing_or_empty_folders(classes, tmp_path):

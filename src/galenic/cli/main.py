@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from galenic.cli import bench, compress, demo, distill, doctor, export, lists, quantize, report
+from galenic.cli import bench, compress, demo, distill, doctor, export, lists, predict, quantize, report
 from galenic.cli.screen import errors, show_error, show_internal_error
 from galenic.record.errors import ExitCode, GalenicError, MissingPackage
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (compress, distill, quantize, export, bench, demo, report, doctor):
+for verb in (compress, distill, quantize, export, predict, bench, demo, report, doctor):
     app.command(name=verb.NAME)(verb.command)
 for name, command in lists.COMMANDS.items():
     app.command(name=name)(command)

@@ -84,7 +84,8 @@ def timed_export(setting: Setting, model: Model, runtime: str) -> Exported:
             stage.finish({"artifact": inside.model_dump(mode="json"), "seconds": seconds})
         result = stage.result or {}
         artifact = Artifact.model_validate(result["artifact"])
-        return Exported(artifact.model_copy(update={"path": stage.folder / artifact.path}), result.get("seconds"))
+        where = {"path": stage.folder / artifact.path, "kind": task.kind}
+        return Exported(artifact.model_copy(update=where), result.get("seconds"))
 
 
 def predict_stage(setting: Setting, artifact: Artifact, split: SplitName) -> Predictions:

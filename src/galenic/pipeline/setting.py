@@ -17,6 +17,7 @@ from galenic.store.stages import Store
 PACKAGES = (
     "galenic", "numpy", "torch", "onnx", "onnxruntime", "monai", "accelerate", "scipy", "scikit-learn", "transformers",
     "openvino", "ai-edge-litert", "ai-edge-quantizer", "litert-torch", "litert-converter", "executorch", "torchao",
+    "coremltools",
 )  # fmt: skip
 
 

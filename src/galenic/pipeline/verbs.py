@@ -167,6 +167,7 @@ def export(model: Model, runtime: str, path: str | Path) -> Artifact:
         )
     exporter = exporter_for(runtime)
     artifact = exporter.export(model, Path(path), preprocessing=task.preprocessing, classes=task.classes)
+    artifact = artifact.model_copy(update={"kind": task.kind})
     write_card(artifact, artifact.path)
     return artifact
 

@@ -19,7 +19,7 @@ from galenic.pipeline.file_stages import export_stage
 from galenic.pipeline.setting import Setting
 from galenic.pipeline.walk import LastModel
 from galenic.pipeline.web_cache import web_cache
-from galenic.preprocess.picture import picture_row
+from galenic.preprocess.picture import picture_rows
 from galenic.preprocess.transform import to_inputs
 from galenic.publish.web.chromium import find_chromium, require_chromium
 from galenic.publish.web.packages import require_packages, versions
@@ -131,7 +131,7 @@ def drawn_pictures(spec: Preprocessing) -> Pictures:
         data = BytesIO()
         Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(data, "PNG")
         files.append(data.getvalue())
-    rows = np.concatenate([picture_row(spec, file, "a drawn picture") for file in files])
+    rows = np.concatenate([picture_rows(spec, file, "a drawn picture") for file in files])
     return Pictures(files, rows)
 
 

@@ -5,7 +5,7 @@
     PALETTE COLOR                  3 channels: the red, green and blue entries of the stored value
 
 Only the pixels and what they mean are read (``dicom_file.py``): no patient tag comes out of here, not in an error either.
-What is burned into the pixels stays in them (``PixelModule.burned_in`` says what the file says of itself). Overlays, ICC profiles
+What is burned into the pixels stays in them; a file that says so is refused unless ``burned_in`` allows it. Overlays, ICC profiles
 and presentation states are not applied.
 
 Compressed pixels are decoded one frame at a time by Pillow (JPEG baseline, 8-bit JPEG extended, JPEG 2000) or pydicom (RLE);
@@ -15,7 +15,7 @@ JPEG lossless, JPEG-LS and the like need the package that the error names.
 from __future__ import annotations
 
 import warnings
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -26,51 +26,52 @@ from galenic.preprocess.dicom_file import NATIVE, damaged, syntax_name, without_
 from galenic.preprocess.dicom_grey import to_grey
 from galenic.preprocess.dicom_picture import PixelModule, read_picture
 from galenic.record.errors import DataError, MissingPackage
+from galenic.record.preprocessing import FrameChoice, Frames
 
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 HIGH_THROUGHPUT = "1.2.840.10008.1.2.4.20"  # the JPEG 2000 of this name, .201 to .203
 OUR_DECODERS = ("pillow", "pydicom")  # where both can, they go first: the same pixels whatever else is installed
 
 
-class Frame(StrEnum):
-    """A frame by its place; the middle of 4 is the second."""
-
-    FIRST = "first"
-    MIDDLE = "middle"
-
-
-def decode_dicom(data: bytes, name: str, frame: Frame | int | None = None) -> np.ndarray:
-    """The (height, width, 1 or 3) uint8 pixels of one frame.
+def decode_dicom(
+    data: bytes, name: str, frames: FrameChoice | None = None, *, burned_in: bool = False
+) -> Iterator[np.ndarray]:
+    """The (height, width, 1 or 3) uint8 pixels of the frames that are wanted, one after the other.
 
     Args:
         data: the file's bytes.
         name: the file's name, for the error.
-        frame: by place, or by number from 1 as DICOM counts them; None for a file that has one frame alone.
+        frames: which of them; None for a file that has one frame alone.
+        burned_in: whether to take a file that says a patient can be told from its pixels.
 
     Raises:
         MissingPackage: pydicom, or the decoder of these compressed pixels, is not installed.
-        DataError: no DICOM file, no picture, a damaged one, one of a kind that is not read, or no such frame.
+        DataError: no DICOM file, no picture, a damaged one, one of a kind that is not read, no such frame, or a patient can be
+            told from it.
     """
-    picture = read_picture(data, name)
-    if frame is None and picture.frames > 1:
+    picture = read_picture(data, name, burned_in=burned_in)
+    return (decode_frame(picture, number) for number in frame_numbers(picture, frames))
+
+
+def frame_numbers(picture: PixelModule, frames: FrameChoice | None) -> Sequence[int]:
+    """The numbers of the frames, from 1; DataError where there are not as many, or several and nobody says which."""
+    if frames is Frames.ALL:
+        return range(1, picture.frames + 1)
+    if frames is None and picture.frames > 1:
         raise DataError(
-            f"{name}: {picture.frames} frames",
-            "one picture",
+            f"{picture.name}: {picture.frames} frames",
+            "one picture, or the option frames",
             'save one frame as a file, or read the folder as dicom:PATH with frames = "first", "middle", "all" or a number',
         )
-    return decode_frame(picture, frame_number(picture, Frame.FIRST if frame is None else frame))
-
-
-def frame_number(picture: PixelModule, frame: Frame | int) -> int:
-    """The frame's number, from 1; DataError where there are not as many."""
-    number = {Frame.FIRST: 1, Frame.MIDDLE: (picture.frames + 1) // 2}[frame] if isinstance(frame, Frame) else frame
+    places = {None: 1, Frames.FIRST: 1, Frames.MIDDLE: (picture.frames + 1) // 2}
+    number = frames if isinstance(frames, int) else places[frames]
     if not 1 <= number <= picture.frames:
         raise DataError(
             f"{picture.name}: frame {number} of {picture.frames}",
             f"1 to {picture.frames}",
             "choose another frame, by number or as first or middle",
         )
-    return number
+    return (number,)
 
 
 def decode_frame(picture: PixelModule, number: int) -> np.ndarray:

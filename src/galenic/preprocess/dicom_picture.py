@@ -60,15 +60,29 @@ class PixelModule:
     palette: tuple[Lut, Lut, Lut] | None = None
 
 
-def read_picture(data: bytes, name: str) -> PixelModule:
+def read_picture(data: bytes, name: str, *, burned_in: bool = False) -> PixelModule:
     """The checked pixel module of a file.
+
+    Args:
+        data: the file's bytes.
+        name: the file's name, for the error.
+        burned_in: whether to take a file that says a patient can be told from its pixels.
 
     Raises:
         MissingPackage: pydicom is not installed.
-        DataError: it is no DICOM file, it has no picture, or a picture that is damaged or of a kind that is not read.
+        DataError: it is no DICOM file, it has no picture, or a picture that is damaged or of a kind that is not read; or a
+            patient can be told from it.
     """
     require_pydicom(name)
-    return without_quotes(lambda: _read(data, name), name, f"{len(data)} bytes that cannot be read as DICOM")
+    what = f"{len(data)} bytes that cannot be read as DICOM"
+    picture: PixelModule = without_quotes(lambda: _read(data, name), name, what)
+    if picture.burned_in and not burned_in:
+        raise DataError(
+            f"{name}: Burned In Annotation is YES: a patient can be told from the pixels",
+            "pixels without names or numbers of a patient",
+            "cover them, or set burned_in = true (--burned-in) to take such files as they are",
+        )
+    return picture
 
 
 def _read(data: bytes, name: str) -> PixelModule:

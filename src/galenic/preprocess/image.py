@@ -8,6 +8,7 @@ squeezed.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -17,6 +18,7 @@ from galenic.preprocess.dicom import decode_dicom
 from galenic.preprocess.dicom_file import SUFFIXES as DICOM_SUFFIXES
 from galenic.preprocess.dicom_file import is_dicom
 from galenic.record.errors import DataError
+from galenic.record.preprocessing import FrameChoice
 from galenic.record.preprocessing import Resample as Resample
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", *DICOM_SUFFIXES})
@@ -27,13 +29,26 @@ _FILTERS = {Resample.BILINEAR: Image.Resampling.BILINEAR, Resample.BICUBIC: Imag
 _MODES = {1: "L", 3: "RGB"}
 
 
-def decode(data: bytes, name: str, channels: int = 3) -> np.ndarray:
+def decode(data: bytes, name: str, channels: int = 3, *, burned_in: bool = False) -> np.ndarray:
     """The (height, width, channels) uint8 pixels of a PNG, a JPEG (upright by its EXIF tag) or a DICOM file of one frame.
+
+    Arguments and errors are those of ``decode_frames``.
+    """
+    (image,) = decode_frames(data, name, channels, burned_in=burned_in)
+    return image
+
+
+def decode_frames(
+    data: bytes, name: str, channels: int = 3, *, frames: FrameChoice | None = None, burned_in: bool = False
+) -> Iterator[np.ndarray]:
+    """The frames of a file that are wanted, one after the other, as ``decode`` gives one; a PNG or JPEG has one.
 
     Args:
         data: the file's bytes.
         name: the file's name, for the error, and for a DICOM file that does not say what it is (.dcm, .dicom).
         channels: 1 (grey) or 3 (RGB).
+        frames: which of a DICOM file; None for one that has one frame alone.
+        burned_in: whether to take a DICOM file that says a patient can be told from its pixels.
 
     Raises:
         DataError: the bytes are no whole picture, or a DICOM file that ``dicom.py`` refuses.
@@ -42,7 +57,12 @@ def decode(data: bytes, name: str, channels: int = 3) -> np.ndarray:
     if channels not in _MODES:
         raise DataError(f"{channels} channels", "1 (grey) or 3 (RGB)", "set channels to 1 or 3")
     if is_dicom(data, name):
-        return with_channels(decode_dicom(data, name), channels)
+        return (with_channels(one, channels) for one in decode_dicom(data, name, frames, burned_in=burned_in))
+    return iter([_decode_plain(data, name, channels)])
+
+
+def _decode_plain(data: bytes, name: str, channels: int) -> np.ndarray:
+    """A PNG or JPEG."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of an image large enough to fill the memory; nothing that large is a medical image of ours

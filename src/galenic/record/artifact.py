@@ -7,6 +7,7 @@ from pathlib import Path
 from galenic.record.base import Record
 from galenic.record.preprocessing import Preprocessing
 from galenic.record.quant import QuantSpec
+from galenic.record.task import TaskKind
 
 
 class IntegerOps(Record):
@@ -33,6 +34,7 @@ class Artifact(Record):
         lineage: what it was made by, oldest first, as short names (``mobilenet_v3_small``, ``soft_target`` ...).
         preprocessing: what a raw row goes through before it.
         classes: the names of its outputs, in order.
+        kind: of the task; it decides between softmax and sigmoid. None where it is not known (an outside file, an older card).
         macs: multiply-accumulates of one input, 0 where they are not known (an outside file).
         parameters: 0 where they are not known.
         quant: None for a float file.
@@ -48,6 +50,7 @@ class Artifact(Record):
     lineage: tuple[str, ...]
     preprocessing: Preprocessing
     classes: tuple[str, ...]
+    kind: TaskKind | None = None
     macs: int = 0
     parameters: int = 0
     quant: QuantSpec | None = None

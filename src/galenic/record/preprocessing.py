@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from galenic.record.base import Record
 from galenic.record.errors import DataError
@@ -32,16 +32,37 @@ class Resample(StrEnum):
     BICUBIC = "bicubic"
 
 
+class Frames(StrEnum):
+    """Which frames of a file are rows; the middle of 4 is the second."""
+
+    FIRST = "first"
+    MIDDLE = "middle"
+    ALL = "all"
+
+
+FrameChoice = Frames | Annotated[int, Field(ge=1)]
+"""By place, or by number from 1 as DICOM counts them."""
+
+
 class Picture(Record):
     """How a decoded picture became a raw row of 8-bit pixels (``preprocess/image.py``).
 
     Attributes:
         cropped: whether the middle square is cut out first; otherwise the picture is squeezed.
         resample: how it is resized to the row's side.
+        frames: of a file with several, which are rows; None where such a file is none, and then it is not in the JSON form.
     """
 
     cropped: bool = True
     resample: Resample = Resample.BICUBIC
+    frames: FrameChoice | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_none(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = whole(self)
+        if values.get("frames") is None:
+            values.pop("frames", None)
+        return values
 
 
 class WordPieces(Record):

@@ -17,20 +17,17 @@ never stand on two sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from galenic.preprocess.dicom import Frame, decode_frame, frame_number
-from galenic.preprocess.dicom_picture import PixelModule, read_picture
+from galenic.preprocess.dicom import decode_dicom
 from galenic.preprocess.image import Resample, resize, with_channels
 from galenic.record.errors import DataError, InputError
-from galenic.record.preprocessing import Modality, Picture
+from galenic.record.preprocessing import FrameChoice, Frames, Modality, Picture
 from galenic.record.task import Split, SplitName, TaskKind
 from galenic.tasks.csv_rows import CsvRows, read_csv
 from galenic.tasks.csv_sides import read_classes, read_groups, read_sides, says_order
@@ -42,14 +39,6 @@ from galenic.tasks.text import JUDGED
 
 LABELS = "labels.csv"
 CLUSTER_COLUMNS = ("patient", "subject", "lesion", "group")
-
-
-class Frames(StrEnum):
-    """Which frames of a file are rows."""
-
-    FIRST = "first"
-    MIDDLE = "middle"
-    ALL = "all"
 
 
 class DicomOptions(SourceOptions):
@@ -71,7 +60,7 @@ class DicomOptions(SourceOptions):
     id_column: str | None = Field(default=None, description="the column of case ids (default: the file's path)")
     group_columns: Names = Field(default=(), description="columns that are subgroups, such as sex or device")
     band: float = Field(default=20, gt=0, description="numeric group columns are cut into bands of this width")
-    frames: Frames | Annotated[int, Field(ge=1)] | None = Field(
+    frames: FrameChoice | None = Field(
         default=None, description="of files with several: first, middle, all, or a number from 1"
     )
     burned_in: bool = Field(
@@ -144,7 +133,7 @@ def load_dicom(argument: str, options: DicomOptions) -> RawTask:
         splits=_sides(whole, rows, sides, options),
         modality=Modality.IMAGE,
         scale=1 / 255,
-        picture=Picture(cropped=options.crop, resample=options.resample),
+        picture=Picture(cropped=options.crop, resample=options.resample, frames=options.frames),
         cluster_name=cluster or ("file" if every_frame else "cluster"),
     )
 
@@ -197,33 +186,13 @@ def read_rows(files: Sequence[Path], ids: Sequence[str], options: DicomOptions) 
     lines: list[int] = []
     names: list[str] = []
     for line, (path, name) in enumerate(zip(files, ids, strict=True)):
-        picture = read_picture(path.read_bytes(), str(path))
-        if picture.burned_in and not options.burned_in:
-            raise DataError(
-                f"{path}: Burned In Annotation is YES: a patient can be told from the pixels",
-                "pixels without names or numbers of a patient",
-                "cover them, or set burned_in = true to take such files as they are",
-            )
-        for number in _numbers(picture, options.frames):
-            image = decode_frame(picture, number)
+        decoded = decode_dicom(path.read_bytes(), str(path), options.frames, burned_in=options.burned_in)
+        for number, image in enumerate(decoded, 1):
             images.append(resize(image, options.size, cropped=options.crop, resample=options.resample))
             lines.append(line)
             names.append(f"{name}#{number:04d}" if options.frames is Frames.ALL else name)
     channels = options.channels or max(image.shape[2] for image in images)
     return Rows(np.stack([with_channels(image, channels) for image in images]), np.array(lines), np.array(names))
-
-
-def _numbers(picture: PixelModule, frames: Frames | int | None) -> Iterable[int]:
-    if frames is Frames.ALL:
-        return range(1, picture.frames + 1)
-    if frames is None and picture.frames > 1:
-        raise DataError(
-            f"{picture.name}: {picture.frames} frames",
-            "one picture, or the option frames",
-            'set frames to "first", "middle", "all" or a number',
-        )
-    wanted = Frame(frames.value) if isinstance(frames, Frames) else (frames or Frame.FIRST)
-    return (frame_number(picture, wanted),)
 
 
 def _sides(

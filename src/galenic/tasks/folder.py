@@ -37,6 +37,9 @@ class FolderOptions(SourceOptions):
     channels: int = Field(default=3, description="3 for RGB, 1 for grey")
     crop: bool = Field(default=True, description="cut the middle square; otherwise the image is squeezed")
     resample: Resample = Field(default=Resample.BICUBIC, description="bilinear or bicubic")
+    burned_in: bool = Field(
+        default=False, description="take DICOM files that say a patient can be told from their pixels"
+    )
     kind: TaskKind = Field(default=TaskKind.SINGLE_LABEL, description="single-label or ordinal")
     classes: Names = Field(default=(), description="the class folders in order (default: alphabetical)")
     positive: Classes | None = Field(
@@ -121,7 +124,7 @@ def _image_files(folder: Path) -> Sequence[Path]:
 
 
 def _load(path: Path, options: FolderOptions) -> np.ndarray:
-    image = decode(path.read_bytes(), str(path), options.channels)
+    image = decode(path.read_bytes(), str(path), options.channels, burned_in=options.burned_in)
     return resize(image, options.size, cropped=options.crop, resample=options.resample)
 
 

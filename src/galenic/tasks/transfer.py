@@ -3,9 +3,10 @@
     npz:PATH        one array, images (n, height, width[, channel]) or inputs (n, *raw_shape), and ids (n,) where it is there
     folder:PATH     PNG, JPEG and DICOM files of any size, in folders of any depth (their names say nothing)
 
-They become rows of a task that is there already: its shape, its number type. 8-bit images of another size are resized as
-``folder:PATH`` does. Labels are -1, ids begin with ``transfer/``. A row that stands in validation or test too is no transfer row:
-the teacher's answer to it would be learned and then judged.
+They become rows of a task that is there already: its shape, its number type. Files become rows as the task's own did (crop,
+resizing, frames, and whether a patient may be told from the pixels); where nobody says how, as ``folder:PATH`` does. Labels are -1,
+ids begin with ``transfer/``. A row that stands in validation or test too is no transfer row: the teacher's answer to it would be
+learned and then judged.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from galenic.preprocess.image import SUFFIXES, Resample, decode, resize
+from galenic.preprocess.image import SUFFIXES, resize
+from galenic.preprocess.picture import picture_rows
 from galenic.preprocess.transform import check_raw
 from galenic.record.errors import DataError, InputError
-from galenic.record.preprocessing import Modality
+from galenic.record.preprocessing import Frames, Modality, Picture
 from galenic.record.task import Split, SplitName, Task, TaskKind
 from galenic.tasks.checks import Npz, check_rows
 from galenic.tasks.dicom import DicomOptions
@@ -60,7 +62,7 @@ def with_transfer(task: Task, source: str, rule: OverlapRule, options: SourceOpt
     return replace(task, transfer=rows.take(~judged) if count else rows, overlap=overlap)
 
 
-def _from_npz(path: Path, task: Task, options: SourceOptions) -> Rows:
+def _from_npz(path: Path, task: Task, _: SourceOptions) -> Rows:
     file = Npz(path)
     named = [name for name in ARRAYS if name in file]
     if len(named) != 1:
@@ -76,7 +78,7 @@ def _from_npz(path: Path, task: Task, options: SourceOptions) -> Rows:
     if task.preprocessing.modality is Modality.IMAGE:
         inputs = read_images(str(path), "transfer", inputs)
         if inputs.dtype == np.uint8 and inputs.shape[1:] != task.preprocessing.raw_shape:
-            inputs = _resized(path, task, inputs, options)
+            inputs = _resized(path, task, inputs)
     return inputs, ids
 
 
@@ -94,28 +96,36 @@ def _from_folder(path: Path, task: Task, options: SourceOptions) -> Rows:
             "a folder of images without labels",
             "correct the path, or add images",
         )
-    channels = task.preprocessing.raw_shape[-1]
-    images = (decode(file.read_bytes(), str(file), channels) for file in files)
-    return _resized(path, task, images, options), np.array([file.relative_to(path).as_posix() for file in files])
+    _check_square(path, task)
+    spec, allowed = task.preprocessing, isinstance(options, FolderOptions | DicomOptions) and options.burned_in
+    rows = [picture_rows(spec, file.read_bytes(), str(file), burned_in=allowed) for file in files]
+    several = spec.of_pictures().frames is Frames.ALL
+    ids = [
+        f"{file.relative_to(path).as_posix()}{f'#{frame:04d}' if several else ''}"
+        for file, found in zip(files, rows, strict=True)
+        for frame in range(1, len(found) + 1)
+    ]
+    return np.concatenate(rows), np.array(ids)
 
 
 _READERS: Mapping[str, Callable[[Path, Task, SourceOptions], Rows]] = {"npz": _from_npz, "folder": _from_folder}
 
 
-def _resized(path: Path, task: Task, images: Iterable[np.ndarray], options: SourceOptions) -> np.ndarray:
-    """Images of any size as (n, side, side, channel), cropped and interpolated as the task's own were where that is known."""
-    height, width, channels = task.preprocessing.raw_shape
+def _check_square(path: Path, task: Task) -> None:
+    height, width, _ = task.preprocessing.raw_shape
     if height != width:
         raise DataError(
             f"{path}: images to be resized for {task.name}, whose images are {height} x {width}",
             "a task of square images, or transfer images of the task's own size",
             "resize them first and save them as npz",
         )
-    crop, resample = (
-        (options.crop, options.resample)
-        if isinstance(options, FolderOptions | DicomOptions)
-        else (True, Resample.BICUBIC)
-    )
+
+
+def _resized(path: Path, task: Task, images: Iterable[np.ndarray]) -> np.ndarray:
+    """Images of any size as (n, side, side, channel), cropped and interpolated as the task's own were where that is known."""
+    _check_square(path, task)
+    height, _, channels = task.preprocessing.raw_shape
+    picture = task.preprocessing.picture or Picture()
     made: list[np.ndarray] = []
     for row, image in enumerate(images):
         if image.shape[2] != channels:
@@ -124,7 +134,7 @@ def _resized(path: Path, task: Task, images: Iterable[np.ndarray], options: Sour
                 f"{channels}, as the images of {task.name} have",
                 "convert the images to grey or RGB first",
             )
-        made.append(resize(image, height, cropped=crop, resample=resample))
+        made.append(resize(image, height, cropped=picture.cropped, resample=picture.resample))
     return np.stack(made)
 
 
