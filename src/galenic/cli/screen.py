@@ -78,4 +78,4 @@ class Bars:
                 errors.print(f"begun: {work}", highlight=False, markup=False)
         self._bars.update(self._tasks[work], completed=done, total=known, note=note)
         if done == total and not errors.is_terminal:
-            errors.print(f"done: {work} {note}", highlight=False)
+            errors.print(f"done: {work} {note}".rstrip(), highlight=False)
