@@ -1,4 +1,4 @@
-"""The README's tables of results, made from benchmarks/results: python benchmarks/table.py [--write]"""
+"""The tables of the README and docs/runtime_matrix.md, made from benchmarks/results: python benchmarks/table.py [--write]"""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+MATRIX = HERE.parent / "docs" / "runtime_matrix.md"
+PRECISIONS = ("float32", "float16", "int8", "int4")
 DISTILLATION = (
     ("MNIST, 2 x 800 units, test errors: labels alone", "hinton_mnist", "plain.errors", "146 (Hinton)"),
     ("the same, distilled at T = 20 on moved views", "hinton_mnist", "distilled.errors", "74 (Hinton)"),
@@ -57,6 +59,17 @@ QUANTIZATION = (
     ),
     ("calibration: seconds grow with the rows to the power of", "calibration", "exponent.rows", "1"),
     ("the same with the layers", "calibration", "exponent.layers", "1"),
+)
+
+DEVICES = (
+    ("fall net in C, Cortex-M4: flash, bytes", "fall_mcu", "flash_bytes", "20480"),
+    ("the same: RAM, bytes", "fall_mcu", "ram_bytes", "16384"),
+    ("the same: AUC against its float net", "fall_mcu", "auc_change", "-0.005"),
+    ("the same: logits within one step of TFLite Micro's", "fall_mcu", "within_1_step", "0.99"),
+    ("the same: false alarms a day, from 3 h of daily activity", "fall_mcu", "false_alarms_per_day", ""),
+    ("`galenic bench`: added to a runtime's raw call, microseconds", "bench_overhead", "microseconds", "20"),
+    ("MobileNetV3-small at 224 px in Chromium, LiteRT.js: median ms", "web", "litert.p50_ms", ""),
+    ("the same, ONNX Runtime Web", "web", "onnxruntime.p50_ms", ""),
 )
 
 
@@ -122,12 +135,54 @@ def reached(wanted_figures: Sequence[tuple[str, str, str, str]]) -> str:
 def short(figure: dict[str, Any]) -> str:
     if figure["unit"] == "errors":
         return f"{figure['value']:.1f} ({figure['low']:.0f} to {figure['high']:.0f})"
+    if figure["unit"] == "bytes":
+        return f"{figure['value']:,.0f} ({figure['low']:,.0f} to {figure['high']:,.0f})"
     return interval(figure)
 
 
-def readme_with_table() -> str:
-    text = README.read_text()
-    made = {"results": table(), "distillation": reached(DISTILLATION), "quantization": reached(QUANTIZATION)}
+def matrix() -> str:
+    """Every model in every runtime: one row each, one column a precision."""
+    found = results("runtime_matrix")
+    cells = list(dict.fromkeys(tuple(key.split(".")[:2]) for key in found))
+    lines = []
+    for model in dict.fromkeys(model for model, _ in cells):
+        lines += [f"### {model}", "", f"| runtime | {' | '.join(PRECISIONS)} |", "|---|---|---|---|---|"]
+        for runtime in (runtime for one, runtime in cells if one == model):
+            told = (cell(found, f"{model}.{runtime}.{precision}") for precision in PRECISIONS)
+            lines.append(f"| {runtime} | {' | '.join(told)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def cell(found: dict[str, Any], key: str) -> str:
+    """Size, same class as the float net, accuracy, p90 and times float32; the reason where one is missing."""
+
+    def value(name: str) -> Any:
+        return found[f"{key}.{name}"]["value"] if f"{key}.{name}" in found else None
+
+    parts = []
+    if (size := value("size_bytes")) is not None:
+        parts.append(f"{size / 1e3:,.0f} KB")
+    if (agreement := value("agreement")) is not None:
+        parts.append(f"{agreement * 100:.1f} %, {value('accuracy'):.3f}")
+    if (p90 := value("p90_ms")) is not None:
+        times = value("speedup")
+        parts.append(f"{p90:.2f} ms" + (f", {times:.2f} ×" if times is not None else ""))
+    if (why := value("reason")) is not None:
+        parts.append(f"*{why}*")
+    return "; ".join(parts)
+
+
+def with_tables(document: Path) -> str:
+    """The document with what stands between its marks made anew."""
+    text = document.read_text()
+    made = {
+        "results": table(),
+        "distillation": reached(DISTILLATION),
+        "quantization": reached(QUANTIZATION),
+        "devices": reached(DEVICES),
+        "matrix": matrix(),
+    }
     for mark, lines in made.items():
         between = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.S)
         text = between.sub(lambda match, lines=lines: match[1] + lines + match[2], text)
@@ -136,6 +191,7 @@ def readme_with_table() -> str:
 
 if __name__ == "__main__":
     if "--write" in sys.argv:
-        README.write_text(readme_with_table())
-    for lines in (table(), reached(DISTILLATION), reached(QUANTIZATION)):
+        for document in (README, MATRIX):
+            document.write_text(with_tables(document))
+    for lines in (table(), reached(DISTILLATION), reached(QUANTIZATION), reached(DEVICES), matrix()):
         print(lines)
