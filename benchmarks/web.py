@@ -104,6 +104,7 @@ def repeated(candidates: list[Candidate], inputs: np.ndarray) -> list[Timed]:
             found.append(
                 time_candidates(candidates, inputs, pictures, PACKAGES, Path(folder), machine_name(), runs=RUNS)
             )
+        assert not found[-1].failed, found[-1].failed
         print(number + 1, *(f"{one.runtime} {one.p50_ms:.3f} ms" for one in found[-1].timings), flush=True)
     return found
 
