@@ -1,71 +1,17 @@
 """Files of a few operations, written with LiteRT's schema alone: what becomes steps, and what is refused."""
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
 from galenic.exporters.c_graph import read
 from galenic.exporters.c_steps import Arrangement, Convolution
 from galenic.record.errors import ModelError
+from tflite_by_hand import INTEGER, File
 
-FLOAT, INTEGER, INT32 = schema.TensorType.FLOAT32, schema.TensorType.INT8, schema.TensorType.INT32
 
-
-class File:
-    """A .tflite file that is written an operation at a time; every int8 tensor has the grid (0.5, 3)."""
-
-    def __init__(self):
-        self.model, self.graph = schema.ModelT(), schema.SubGraphT()
-        self.model.version, self.model.operatorCodes, self.model.buffers = 3, [], [schema.BufferT()]
-        self.model.subgraphs = [self.graph]
-        self.graph.tensors, self.graph.operators = [], []
-
-    def tensor(self, shape, kind=INTEGER, values=None, name="tensor"):
-        made = schema.TensorT()
-        made.shape, made.type, made.buffer, made.name = list(shape), kind, 0, name
-        made.quantization = schema.QuantizationParametersT()
-        made.quantization.scale, made.quantization.zeroPoint = [0.5], [3]
-        if values is not None:
-            made.buffer = len(self.model.buffers)
-            self.model.buffers.append(schema.BufferT())
-            self.model.buffers[-1].data = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
-        self.graph.tensors.append(made)
-        return len(self.graph.tensors) - 1
-
-    def numbers(self, values):
-        """A constant of int32."""
-        values = np.array(values, np.int32)
-        return self.tensor(values.shape, INT32, values)
-
-    def operation(self, kind, inputs, shape, made=INTEGER, name="made", options=None, **fields):
-        code = schema.OperatorCodeT()
-        code.builtinCode = getattr(schema.BuiltinOperator, kind)
-        code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
-        self.model.operatorCodes.append(code)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = len(self.model.operatorCodes) - 1
-        operator.inputs, operator.outputs = list(inputs), [self.tensor(shape, made, name=name)]
-        if options:
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-            operator.builtinOptions = getattr(schema, f"{options}T")()
-            for field, value in fields.items():
-                setattr(operator.builtinOptions, field, value)
-        self.graph.operators.append(operator)
-        return operator.outputs[0]
-
-    def start(self, shape):
-        """The input, and its integers."""
-        self.graph.inputs = [self.tensor(shape, FLOAT)]
-        return self.operation("QUANTIZE", self.graph.inputs, shape)
-
-    def net(self, answer, name="by hand"):
-        """The steps of the file that ends with the tensor ``answer``."""
-        shape = self.graph.tensors[answer].shape
-        self.graph.outputs = [self.operation("DEQUANTIZE", [answer], shape, FLOAT, name="logits")]
-        builder = flatbuffers.Builder(0)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return read(bytes(builder.Output()), name)
+def net(file, answer):
+    """The steps of the file that ends with the tensor ``answer``."""
+    return read(file.data(answer), "by hand")
 
 
 @pytest.fixture
@@ -80,7 +26,7 @@ def strided(file, begin, steps=(1, 1, 1), **masks):
 
 
 def test_a_slice_begins_where_it_says(file):
-    (step,) = file.net(strided(file, (0, 2, 1))).steps
+    (step,) = net(file, strided(file, (0, 2, 1))).steps
     assert isinstance(step, Arrangement)
     assert (step.size, step.first_in, step.stride_in, step.stride_out) == ((3, 2), 2 * 4 + 1, (4, 1), (2, 1))
 
@@ -99,14 +45,14 @@ def test_a_slice_begins_where_it_says(file):
 )
 def test_a_slice_of_another_kind_is_refused(file, begin, options):
     with pytest.raises(ModelError, match="made is cut by steps, masks or from the end"):
-        file.net(strided(file, begin, **options))
+        net(file, strided(file, begin, **options))
 
 
 def test_a_copy_onto_another_grid_is_refused(file):
     answer = strided(file, (0, 2, 1))
     file.graph.tensors[answer].quantization.scale = [0.25]
     with pytest.raises(ModelError, match="made has another grid than made"):
-        file.net(answer)
+        net(file, answer)
 
 
 def cut(file, entry):
@@ -127,14 +73,14 @@ def padded(file, entry):
 def test_an_operation_along_axes_needs_one_row_in_its_batch(file, operation):
     rows = file.operation("RESHAPE", [file.start((1, 24)), file.numbers((6, 4))], (6, 4))
     with pytest.raises(ModelError, match="in the module 'block', not on one row; expected a batch of 1"):
-        file.net(operation(file, rows))
+        net(file, operation(file, rows))
 
 
 def test_a_mean_over_the_batch_is_refused(file):
     entry = file.start((1, 6))
     answer = file.operation("MEAN", [entry, file.numbers((0, 1))], (1,), options="ReducerOptions")
     with pytest.raises(ModelError, match="over the batch"):
-        file.net(answer)
+        net(file, answer)
 
 
 def test_a_dense_layers_rows_may_lie_in_the_place_of_the_batch(file):
@@ -142,7 +88,7 @@ def test_a_dense_layers_rows_may_lie_in_the_place_of_the_batch(file):
     weight = file.tensor((4, 8), INTEGER, np.ones((4, 8), np.int8))
     options = {"options": "FullyConnectedOptions"}
     rows = file.operation("FULLY_CONNECTED", [file.start((1, 10, 8)), weight, -1], (10, 4), **options)
-    net = file.net(file.operation("RESHAPE", [rows, file.numbers((1, 40))], (1, 40)))
-    (step,) = net.steps
+    made = net(file, file.operation("RESHAPE", [rows, file.numbers((1, 40))], (1, 40)))
+    (step,) = made.steps
     assert isinstance(step, Convolution)
-    assert (step.inputs[0].shape, step.output.shape, net.output.size) == ((1, 10, 8), (1, 10, 4), 40)
+    assert (step.inputs[0].shape, step.output.shape, made.output.size) == ((1, 10, 8), (1, 10, 4), 40)

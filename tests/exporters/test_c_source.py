@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galenic.exporters.c_source import BITMAP, BYTES, NIBBLES, as_multiplier, entrance, packed_weights, source_of
+from galenic.exporters.c_source import (
+    BITMAP,
+    BYTES,
+    NIBBLES,
+    as_multiplier,
+    entrance,
+    mean_multiplier,
+    packed_weights,
+    source_of,
+)
 from galenic.exporters.c_steps import (
     Arrangement,
     Combination,
@@ -28,6 +37,7 @@ from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
 from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.runtimes.c import load
+from tflite_by_hand import File, grids, micro
 
 RANDOM = np.random.default_rng(0)
 WHOLE = (-128, 127)
@@ -76,8 +86,11 @@ def answers(tmp_path):
 
 
 def rounded(value, factor):
+    return rounded_by(value, *as_multiplier(factor))
+
+
+def rounded_by(value, multiplier, shift):
     """TensorFlow Lite's fixed-point product, in Python's integers: two roundings, each to nearest, halves as it has them."""
-    multiplier, shift = as_multiplier(factor)
     left, right = max(shift, 0), max(-shift, 0)
     doubled = value * 2**left * multiplier
     nudge = 2**30 if doubled >= 0 else 1 - 2**30
@@ -242,9 +255,25 @@ def test_a_mean_reads_a_turned_tensor_where_it_lies(answers):
     step = Mean((entry,), output, turned, strides, (2,))
     rows = integers(3, *entry.shape)
     sums = (rows.astype(np.int64) - 10).transpose(0, 3, 1, 2).sum(axis=3)
-    factor = entry.scale / (output.scale * 3)
-    expected = clip(np.vectorize(lambda total: rounded(int(total), factor) - 4)(sums))
+    multiplier, shift = as_multiplier(entry.scale / output.scale)
+    factor = multiplier * 2 // 3, shift - 1  # 2 is the largest power of two in 3
+    expected = clip(np.vectorize(lambda total: rounded_by(int(total), *factor) - 4)(sums))
     np.testing.assert_array_equal(answers(entry, [step], output, rows).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("side", [2, 3, 7])
+def test_a_mean_is_rounded_as_tflite_micro_rounds_it(side):
+    random = np.random.default_rng(2)
+    for entry, output in grids(3):
+        values = random.integers(-128, 128, (1, side, side, 16))
+        file = File()
+        file.graph.inputs = [file.tensor(values.shape, grid=entry)]
+        inputs = [*file.graph.inputs, file.numbers((1, 2))]
+        answer = file.operation("MEAN", inputs, (1, 16), grid=output, options="ReducerOptions")
+        sums = values.sum(axis=(0, 1, 2)) - side**2 * entry[1]
+        factor = mean_multiplier(entry[0] / output[0], side**2)
+        ours = [min(max(rounded_by(int(total), *factor) + output[1], -128), 127) for total in sums]
+        assert ours == micro(file, answer, values).tolist()
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 4), (1, 1, 4), (1, 1, 1)], ids=str)

@@ -55,7 +55,7 @@ def _refused(given: str) -> ModelError:
 EXPORTER = Exporter(
     runtime=RUNTIME,
     suffix=".c",
-    version=2,
+    version=3,
     summary="one C file for microcontrollers, integers throughout: no allocation, no library",
     lower=lower,
     check_rule=check_rule,

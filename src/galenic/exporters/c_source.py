@@ -1,6 +1,7 @@
 """The steps of a net as one C99 file: constant tables, the kernels that it needs, one call a step. Nothing is allocated.
 
 multiplier, shift    m / 2^s is the float64 factor, 2^30 <= m < 2^31 (Jacob et al. 2018, arXiv:1712.05877)
+a mean's            m and s of the scales alone, then m 2^b / count and s - b, 2^b <= count
 a sum's factors      scale(a) / scale(out) * 2^s with s so that 255 * factor < 2^29: 32 bits are enough for two
 """
 
@@ -159,7 +160,7 @@ def _pooling(writer: _Writer, step: Pooling) -> str:
 def _mean(writer: _Writer, step: Mean) -> str:
     (entry,), output = step.inputs, step.output
     count = prod(step.shape[axis] for axis in step.axes)
-    multiplier, shift = as_multiplier(entry.scale / (output.scale * count))
+    multiplier, shift = mean_multiplier(entry.scale / output.scale, count)
     writer.kernels.add("requantize")
     ones = (1,) * (3 - len(step.shape))
     kept = ones + tuple(1 if axis in step.axes else size for axis, size in enumerate(step.shape))
@@ -230,6 +231,13 @@ def as_multiplier(factor: float) -> tuple[int, int]:
     if multiplier == 2**31:
         multiplier, shift = multiplier // 2, shift + 1
     return (multiplier, shift) if shift >= -31 else (0, 0)
+
+
+def mean_multiplier(factor: float, count: int) -> tuple[int, int]:
+    """(multiplier, shift) of a factor over a count, cut as TensorFlow Lite's kernel cuts it: other shifts round otherwise."""
+    multiplier, shift = as_multiplier(factor)
+    bits = min(count.bit_length() - 1, 31 + shift)
+    return (multiplier << bits) // count, shift - bits
 
 
 def packed_weights(weight: np.ndarray) -> tuple[np.ndarray, int]:
