@@ -1,6 +1,6 @@
 """Every runtime in every precision, on real data: python benchmarks/runtime_matrix.py [--only MODEL ...]
 
-    MODEL.RUNTIME.PRECISION.size_bytes
+    MODEL.RUNTIME.PRECISION.size_bytes           of the file; where it is source text, .stored_bytes of its weights and tables
     ....relative_difference, .mean_difference    largest and mean |difference| of a logit / largest |logit|, on 256 validation rows:
                                                  float files beside the torch model, integers beside their simulation
     ....agreement, .simulation_agreement         the same class as the float torch model, and as the simulation, on those rows
@@ -136,6 +136,8 @@ def row(net: Net, exporter: Exporter, timed: bool) -> tuple[dict[str, Any], dict
             print(net.name, exporter.runtime, precision, "refused:", error.given, flush=True)
             continue
         plain = plain or (cell if precision == "float32" else None)
+        if precision == "int4" and "reason" not in found and in_bytes(found, figures):
+            found["reason"] = reason("stored in bytes: the grid of four bits is in INT8 tensors")
         figures |= {f"{precision}.{key}": value for key, value in found.items()}
         details[precision] = cell.details
         shown = {
@@ -143,6 +145,11 @@ def row(net: Net, exporter: Exporter, timed: bool) -> tuple[dict[str, Any], dict
         }
         print(net.name, exporter.runtime, precision, shown, flush=True)
     return figures, details
+
+
+def in_bytes(found: dict[str, Any], others: dict[str, Any]) -> bool:
+    """Whether a file of four bits is not smaller than the INT8 one."""
+    return bool(found["size_bytes"]["value"] >= others["int8.size_bytes"]["value"])
 
 
 def quantized(net: Net, exporter: Exporter, methods: Sequence[Method]) -> Model:
@@ -173,6 +180,8 @@ def measured(
             "reason": reason(f"{exporter.runtime} has no floats; {artifact.runtime} stands for it")
         }
     found = {"size_bytes": exact(artifact.size_bytes, "bytes")}
+    if artifact.stored_bytes is not None:
+        found["stored_bytes"] = exact(artifact.stored_bytes, "bytes")
     ops = artifact.integer_ops
     details = {
         "precision": artifact.precision,
@@ -181,7 +190,8 @@ def measured(
     }
     runtime = runtime_named(exporter.runtime)
     if not runtime.available:
-        return Cell(artifact, None, details), found | {"reason": reason(f"not run here: {runtime.summary}")}
+        why = runtime.absence() if runtime.absence is not None else "not installed here"
+        return Cell(artifact, None, details), found | {"reason": reason(why)}
     found |= parity(net, model, artifact)
     few = net.few if exporter.runtime in SLOW else net.task
     answers = predict_stage(setting(few, 0), artifact, SplitName.TEST)

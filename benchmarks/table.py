@@ -155,13 +155,13 @@ def matrix() -> str:
 
 
 def cell(found: dict[str, Any], key: str) -> str:
-    """Size, same class as the float net, accuracy, p90 and times float32; the reason where one is missing."""
+    """Size (of what is stored, where the file is source text), agreement, accuracy, p90 and times float32; or the reason."""
 
     def value(name: str) -> Any:
         return found[f"{key}.{name}"]["value"] if f"{key}.{name}" in found else None
 
     parts = []
-    if (size := value("size_bytes")) is not None:
+    if (size := value("stored_bytes") or value("size_bytes")) is not None:
         parts.append(f"{size / 1e3:,.0f} KB")
     if (agreement := value("agreement")) is not None:
         parts.append(f"{agreement * 100:.1f} %, {value('accuracy'):.3f}")
