@@ -46,6 +46,15 @@ def test_gain_and_circular_shift_of_a_signal_by_hand() -> None:
     assert noise.abs().max() < 0.3
 
 
+def test_a_signal_is_shifted_as_far_as_it_is_asked_to() -> None:
+    signal = torch.arange(100.0).expand(1, 1, 100)
+    parameters = torch.tensor([[0.5, 0.0, 0.3, 0, 0, 0]])  # no gain; all of the shift, backwards: 25 of 100 samples
+    moved = signal_view(signal, parameters, Spread(shift=0.25))
+    assert torch.allclose(moved.round(), signal.roll(-25, dims=2), atol=1)
+    still = signal_view(signal, parameters, Spread(shift=0))
+    assert torch.allclose(still.round(), signal, atol=1)
+
+
 def test_noise_is_the_same_for_the_same_numbers_and_differs_otherwise() -> None:
     rows = torch.zeros(2, 50)
     parameters = torch.tensor([[0.2, 0, 0, 0, 0, 0], [0.7, 0, 0, 0, 0, 0]])

@@ -69,7 +69,8 @@ class TrainingConfig(Record):
         flips: which flips of an image an augmented view may have.
         rotation_degrees: an augmented image is turned by up to this much either way.
         zoom: it is scaled by up to this share either way.
-        shift: it is moved by up to this share of its side; by whole pixels where it is only moved.
+        shift: it is moved by up to this share of its side, by whole pixels where it is only moved; a signal by up to this share of
+            its length, and what leaves it on one side comes in on the other.
         warp: its points are moved by a smooth random field with this standard deviation, a share of its side (elastic
             deformation; 0.04 suits digits).
         rows: which rows are learned from; rows without labels need a teacher and no label loss (alpha = 1).

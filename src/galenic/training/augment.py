@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from galenic.record.preprocessing import Modality
 from galenic.record.training import Flips
 
-VERSION = 1
+VERSION = 2
 
 PARAMETERS = 6
 """Uniform numbers in [0, 1) drawn for each (row, view); one more where images are warped."""
@@ -32,7 +32,7 @@ PARAMETERS = 6
 WARP_POINTS = 6
 """The displacements of an elastic warp are drawn at this many points along each side, and bicubic between them."""
 
-SIGNAL_GAIN, SIGNAL_SHIFT, SIGNAL_NOISE = 0.10, 0.06, 0.05
+SIGNAL_GAIN, SIGNAL_NOISE = 0.10, 0.05
 TABLE_NOISE = 0.05
 BANK_SIZE = 1 << 20
 
@@ -47,7 +47,10 @@ def view_parameters(seed: int, view: int, rows: int, columns: int = PARAMETERS) 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far views of images go: degrees, and shares of one; ``warp`` is a standard deviation, the others are limits."""
+    """How far views go: degrees, and shares of one; ``warp`` is a standard deviation, the others are limits.
+
+    Of a signal only ``shift`` counts.
+    """
 
     rotation_degrees: float = 12.0
     zoom: float = 0.10
@@ -87,12 +90,12 @@ def displacements(offsets: Float[Tensor, " b"], height: int, width: int) -> Floa
 
 
 def signal_view(
-    signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"], _spread: Spread = DEFAULT_SPREAD
+    signals: Float[Tensor, "b c t"], parameters: Float[Tensor, "b 6"], spread: Spread = DEFAULT_SPREAD
 ) -> Float[Tensor, "b c t"]:
-    """Scale, shift in time and add noise to each signal by its own parameters."""
+    """Scale, shift in time (by up to ``spread.shift`` of the length) and add noise to each signal by its own parameters."""
     batch, channels, time = signals.shape
     gain = 1 + (parameters[:, 0] * 2 - 1) * SIGNAL_GAIN
-    shift = ((parameters[:, 1] * 2 - 1) * SIGNAL_SHIFT * time).round().long()
+    shift = ((parameters[:, 1] * 2 - 1) * spread.shift * time).round().long()
     index = (torch.arange(time) - shift[:, None]) % time
     moved = signals.gather(2, index[:, None, :].expand(batch, channels, time))
     return moved * gain[:, None, None] + SIGNAL_NOISE * _noise(parameters[:, 2], channels * time).view_as(signals)
@@ -120,7 +123,7 @@ NOT_FLIPPED: Mapping[Flips, list[int]] = {Flips.BOTH: [], Flips.HORIZONTAL: [1],
 class Views:
     """All views of a training split: ``count`` different ones that are cycled through, or a new one every epoch (None).
 
-    ``augment=False`` makes every view the row itself; ``flips`` and ``spread`` are for images.
+    ``augment=False`` makes every view the row itself; ``flips`` are for images.
     """
 
     modality: Modality
