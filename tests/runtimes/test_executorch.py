@@ -23,8 +23,9 @@ from galenic.record.measurement import Place
 from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
 from galenic.record.session import WorkerSession
 from galenic.runtimes import executorch
-from galenic.runtimes.executorch import RUNTIME, ExecutorchSession, load
+from galenic.runtimes.executorch import RUNTIME, load
 from galenic.runtimes.worker import Worker
+from galenic.runtimes.worker_session import FloatWorkerSession
 
 TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
 WIDER = TABLE.model_copy(update={"raw_shape": (5,), "mean": (0.0,) * 5, "std": (1.0,) * 5})
@@ -78,7 +79,7 @@ def changed(tmp_path) -> Callable[..., Artifact]:
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[ExecutorchSession]:
+def session() -> Iterator[FloatWorkerSession]:
     with load(artifact_of(FOLDER / "dense.pte")) as session:
         yield session
 
@@ -92,10 +93,10 @@ def started() -> Iterator[Worker]:
     worker.close()
 
 
-def open_in(worker: Worker, artifact: Artifact) -> ExecutorchSession:
+def open_in(worker: Worker, artifact: Artifact) -> FloatWorkerSession:
     """A session in a worker that is already there."""
     executorch._open(worker, artifact, artifact.path.read_bytes())
-    return ExecutorchSession(artifact, Place(machine="here", runtime="executorch"), 0.0, worker)
+    return FloatWorkerSession(artifact, Place(machine="here", runtime="executorch"), 0.0, worker, executorch.READER)
 
 
 def test_it_answers_what_the_layer_computes_by_hand(session):

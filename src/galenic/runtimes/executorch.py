@@ -7,89 +7,27 @@ one row a little more time, which is not in ``inference_ns``.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from importlib.metadata import version
-from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from galenic.record.artifact import Artifact
 from galenic.record.errors import ModelError
 from galenic.record.measurement import Place
 from galenic.runtimes import check
-from galenic.runtimes.frames import ANSWER, LOAD, READY, ROWS, START
+from galenic.runtimes.frames import LOAD, READY, START
 from galenic.runtimes.place import machine_name
 from galenic.runtimes.runtime import Runtime
 from galenic.runtimes.worker import Worker
+from galenic.runtimes.worker_session import FloatWorkerSession, first_line
 
 NAME = "executorch"
 READER = "ExecuTorch"
 WORKER = "galenic.runtimes.executorch_worker"
-MOST_START_S, MOST_LOAD_S, MOST_ROW_S = 300.0, 120.0, 120.0
-"""Seconds for the worker's imports, for a file, for one row: a damaged file can run for ever."""
-CLOCK_BYTES, FLOAT_BYTES = 8, 4
+MOST_START_S, MOST_LOAD_S = 300.0, 120.0
+"""Seconds for the worker's imports, and for a file."""
 
 
-@dataclass(eq=False)
-class ExecutorchSession:
-    """A Session of ExecuTorch; its worker ends with it, on leaving ``with`` or when nobody holds it any more.
-
-    Attributes:
-        artifact: the file.
-        place: this machine, the threads that ExecuTorch says it has, the version.
-        baseline_mb: resident memory of the worker before it loaded the file, 10^6 bytes.
-        inference_ns: how long the last ``run`` was in ExecuTorch, by the worker's clock.
-    """
-
-    artifact: Artifact
-    place: Place
-    baseline_mb: float
-    _worker: Worker = field(repr=False)
-    inference_ns: int = 0
-
-    @property
-    def process_id(self) -> int:
-        """Of the worker."""
-        return self._worker.process_id
-
-    def run(self, inputs: np.ndarray) -> np.ndarray:
-        """(batch, *input_shape) float32 in, (batch, classes) float32 logits out.
-
-        Raises:
-            DataError: the inputs are not what the file takes.
-            ModelError: ExecuTorch refused, or the worker died; then the session is of no use, and others are untouched.
-        """
-        check.check_inputs(self.artifact, inputs)
-        rows, classes = len(inputs), len(self.artifact.classes)
-        kind, answer = self._worker.ask(
-            ROWS,
-            np.ascontiguousarray(inputs).reshape(-1).view(np.uint8).data,
-            within_s=MOST_ROW_S * rows,
-            most_bytes=CLOCK_BYTES + FLOAT_BYTES * rows * classes,
-        )
-        if kind != ANSWER:
-            raise _bad_file(self.artifact, "could not answer", answer)
-        logits = np.frombuffer(answer, np.float32, offset=CLOCK_BYTES)
-        logits = logits.reshape(rows, -1) if len(logits) % rows == 0 else logits
-        check.check_logits(self.artifact, logits, rows)
-        self.inference_ns = int.from_bytes(answer[:CLOCK_BYTES], "little")
-        return logits
-
-    def close(self) -> None:
-        """End the worker."""
-        self._worker.close()
-
-    def __enter__(self) -> ExecutorchSession:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> ExecutorchSession:
+def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> FloatWorkerSession:
     """Load a .pte file in a worker process with ``threads`` threads.
 
     Raises:
@@ -116,7 +54,7 @@ def load(artifact: Artifact, *, threads: int = 1, device: str = check.CPU) -> Ex
         worker.close()
         raise
     place = Place(machine=machine_name(), runtime=NAME, versions={NAME: version(NAME)}, threads=threads)
-    return ExecutorchSession(artifact, place, baseline_mb, worker)
+    return FloatWorkerSession(artifact, place, baseline_mb, worker, READER)
 
 
 RUNTIME = Runtime(
@@ -135,7 +73,7 @@ def _start(worker: Worker, threads: int) -> float:
     kind, answer = worker.ask(START, str(threads).encode(), within_s=MOST_START_S)
     if kind != READY:
         raise ModelError(
-            given=f"ExecuTorch, which does not start here ({_first_line(answer)})",
+            given=f"ExecuTorch, which does not start here ({first_line(answer)})",
             expected="the package executorch with the version of torch that it was built for",
             todo=f"install it again: {RUNTIME.install}",
         )
@@ -153,7 +91,11 @@ def _open(worker: Worker, artifact: Artifact, data: bytes) -> None:
     """Load the file in the worker, and check its one input and its one output."""
     kind, answer = worker.ask(LOAD, data, within_s=MOST_LOAD_S)
     if kind != READY:
-        raise _bad_file(artifact, "is not a program that ExecuTorch can load", answer)
+        raise ModelError(
+            given=f"{artifact.path} is not a program that ExecuTorch can load ({first_line(answer)})",
+            expected="a whole .pte file for XNNPACK",
+            todo="copy or make the file again",
+        )
     ends: dict[str, Any] = json.loads(answer)
     inputs, outputs, others = ends["inputs"], ends["outputs"], ends["not_float32"]
     if len(inputs) != 1 or len(outputs) != 1 or others:
@@ -164,16 +106,3 @@ def _open(worker: Worker, artifact: Artifact, data: bytes) -> None:
         )
     check.check_input_shape(artifact, inputs[0])
     check.check_output_shape(artifact, outputs[0])
-
-
-def _bad_file(artifact: Artifact, what: str, answer: bytearray) -> ModelError:
-    return ModelError(
-        given=f"{artifact.path} {what} ({_first_line(answer)})",
-        expected="a whole .pte file for XNNPACK",
-        todo="copy or make the file again",
-    )
-
-
-def _first_line(answer: bytearray) -> str:
-    lines = answer.decode(errors="replace").splitlines()
-    return lines[0][:200] if lines else "no reason given"

@@ -1,67 +1,49 @@
-"""The process that ExecuTorch runs in: it answers frames (see ``frames``) until its stdin closes.
+"""The process that ExecuTorch runs in (see ``serving``).
 
-    strt: the threads, in digits      ->  redy: JSON (see ``start_runtime``)
-    load: the bytes of a .pte         ->  redy: JSON (see ``Program.describe``)
-    rows: (n, *input_shape) float32   ->  answ: nanoseconds (8 bytes, little-endian), then (n, outputs) float32
-    any of them                       ->  refu: why, as text
-
+    strt: the threads, in digits      ->  JSON (see ``start_runtime``)
+    load: the bytes of a .pte         ->  JSON (see ``Program.describe``)
+    rows: (n, *input_shape) float32   ->  (n, outputs) float32
 ExecuTorch's Python runtime needs torch, which a session's own process never imports, and a damaged file can crash it.
-The nanoseconds are those in which the program ran; neither the pipe nor what this module does around it is in them.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
-from io import BufferedIOBase
 from time import perf_counter_ns
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import psutil
 
 from galenic.runtimes.batches import in_batches
-from galenic.runtimes.frames import ANSWER, LOAD, MOST_TEXT_BYTES, READY, REFUSED, ROWS, START, read_frame, write_frame
+from galenic.runtimes.serving import answer_frames
 
 METHOD = "forward"
 FLOAT_CODE = 6
 """float32 among ExecuTorch's scalar types."""
 
 
-def main() -> None:
-    """Answer frames on stdout, and leave with stdin."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the session's process, which then closes this one
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what C++ prints on stdout must not come between two frames
-    try:
-        serve(cast(BufferedIOBase, sys.stdin.buffer), answers)
-    except (EOFError, BrokenPipeError):
-        os._exit(0)  # taking torch down properly takes longer than anybody waits
+class ExecuTorch:
+    """The runtime, and the one program that is loaded."""
 
+    def __init__(self) -> None:
+        self._runtime: Any = None
+        self._program: Program | None = None
 
-def serve(orders: BufferedIOBase, answers: BufferedIOBase) -> None:
-    """Answer every frame; EOFError after the last one."""
-    runtime: Any = None
-    program: Program | None = None
-    while True:
-        kind, payload = read_frame(orders)
-        try:
-            if kind == START:
-                runtime, facts = start_runtime(int(payload))
-                reply = READY, json.dumps(facts).encode()
-            elif kind == LOAD:
-                program = Program(runtime, bytes(payload))
-                reply = READY, json.dumps(program.describe()).encode()
-            elif kind == ROWS and program is not None:
-                took_ns, logits = program.run(payload)
-                reply = ANSWER, took_ns.to_bytes(8, "little") + logits.tobytes()
-            else:
-                raise ValueError(f"{kind!r} is no order, or there is no program yet")
-        except Exception as error:  # what C++ throws arrives as one of many classes
-            reply = REFUSED, f"{type(error).__name__}: {error}".encode()[:MOST_TEXT_BYTES]
-        write_frame(answers, *reply)
+    def start(self, order: bytes) -> dict[str, float]:
+        """``start_runtime`` with the threads that are asked for."""
+        self._runtime, facts = start_runtime(int(order))
+        return facts
+
+    def load(self, file: bytes) -> dict[str, Any]:
+        """A .pte; its ends."""
+        self._program = Program(self._runtime, file)
+        return self._program.describe()
+
+    def run(self, rows: bytearray) -> tuple[int, np.ndarray]:
+        """As ``Program.run``."""
+        if self._program is None:
+            raise ValueError("there is no program yet")
+        return self._program.run(rows)
 
 
 def start_runtime(threads: int) -> tuple[Any, dict[str, float]]:
@@ -125,4 +107,4 @@ class Program:
 
 
 if __name__ == "__main__":
-    main()
+    answer_frames(ExecuTorch())

@@ -1,66 +1,51 @@
-"""The process that TFLite Micro runs in: it answers frames (see ``frames``) until its stdin closes.
+"""The process that TFLite Micro runs in (see ``serving``).
 
-strt: nothing                      ->  redy: JSON, resident memory in 10^6 bytes
-load: the bytes of a .tflite       ->  redy: JSON, its two ends and the arena that it takes
-rows: (n, *shape), as the input is ->  answ: nanoseconds (8 bytes, little-endian), then (n, outputs), as the output is
-any of them                        ->  refu: why, as text
+strt: nothing                      ->  JSON, resident memory in 10^6 bytes
+load: the bytes of a .tflite       ->  JSON, its two ends and the arena that it takes
+rows: (n, *shape), as the input is ->  (n, outputs), as the output is
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import signal
-import sys
-from io import BufferedIOBase
 from math import prod
 from time import perf_counter_ns
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import psutil
 
 from galenic.record.quiet import streams_gathered
-from galenic.runtimes.frames import ANSWER, LOAD, MOST_TEXT_BYTES, READY, REFUSED, ROWS, START, read_frame, write_frame
+from galenic.runtimes.serving import answer_frames
 
 ARENA_BYTES = 1 << 26
 """More than any microcontroller has; what of it is used is in the answer to ``load``."""
 USED = re.compile(r"Arena allocation total (\d+) bytes")
 
 
-def main() -> None:
-    """Answer frames on stdout, and leave with stdin."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    try:
-        serve(cast(BufferedIOBase, sys.stdin.buffer), answers)
-    except (EOFError, BrokenPipeError):
-        os._exit(0)
+class Micro:
+    """The one net that is loaded."""
 
+    def __init__(self) -> None:
+        self._net: Net | None = None
 
-def serve(orders: BufferedIOBase, answers: BufferedIOBase) -> None:
-    """Answer every frame; EOFError after the last one."""
-    net: Net | None = None
-    while True:
-        kind, payload = read_frame(orders)
-        try:
-            if kind == START:
-                import tflite_micro  # noqa: F401
+    def start(self, order: bytes) -> dict[str, float]:
+        """Resident memory once it is imported; there is nothing to order."""
+        import tflite_micro  # noqa: F401
 
-                reply = READY, json.dumps({"resident_mb": psutil.Process().memory_info().rss / 1e6}).encode()
-            elif kind == LOAD:
-                net = Net(bytes(payload))
-                reply = READY, json.dumps(net.describe()).encode()
-            elif kind == ROWS and net is not None:
-                took_ns, outputs = net.run(payload)
-                reply = ANSWER, took_ns.to_bytes(8, "little") + outputs.tobytes()
-            else:
-                raise ValueError(f"{kind!r} is no order, or there is no net yet")
-        except Exception as error:  # what C++ throws arrives as one of many classes
-            reply = REFUSED, f"{type(error).__name__}: {error}".encode()[:MOST_TEXT_BYTES]
-        write_frame(answers, *reply)
+        del order
+        return {"resident_mb": psutil.Process().memory_info().rss / 1e6}
+
+    def load(self, file: bytes) -> dict[str, Any]:
+        """A .tflite; its ends and its arena."""
+        self._net = Net(file)
+        return self._net.describe()
+
+    def run(self, rows: bytearray) -> tuple[int, np.ndarray]:
+        """As ``Net.run``."""
+        if self._net is None:
+            raise ValueError("there is no net yet")
+        return self._net.run(rows)
 
 
 class Net:
@@ -116,4 +101,4 @@ def _end(details: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    answer_frames(Micro())

@@ -1,71 +1,51 @@
-"""The process that PyTorch's lite interpreter runs in: it answers frames (see ``frames``) until its stdin closes.
+"""The process that PyTorch's lite interpreter runs in (see ``serving``).
 
-    strt: JSON, threads and the shape of a row  ->  redy: JSON, resident memory in 10^6 bytes
-    load: the bytes of a .ptl                   ->  redy: JSON, shape and type of what it answers to a row of zeros
-    rows: (n, *row) float32                     ->  answ: nanoseconds (8 bytes, little-endian), then (n, outputs) float32
-    any of them                                 ->  refu: why, as text
+    strt: JSON, threads and the shape of a row  ->  JSON, resident memory in 10^6 bytes
+    load: the bytes of a .ptl                   ->  JSON, shape and type of what it answers to a row of zeros
+    rows: (n, *row) float32                     ->  (n, outputs) float32
 A damaged file can crash the interpreter, or compute for ever.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
 from collections.abc import Sequence
-from io import BufferedIOBase
 from time import perf_counter_ns
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import psutil
 
-from galenic.runtimes.frames import ANSWER, LOAD, MOST_TEXT_BYTES, READY, REFUSED, ROWS, START, read_frame, write_frame
+from galenic.runtimes.serving import answer_frames
 
 
-def main() -> None:
-    """Answer frames on stdout, and leave with stdin."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the session's process, which then closes this one
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what C++ prints on stdout must not come between two frames
-    try:
-        serve(cast(BufferedIOBase, sys.stdin.buffer), answers)
-    except (EOFError, BrokenPipeError):
-        os._exit(0)  # taking torch down properly takes longer than anybody waits
+class LiteInterpreter:
+    """The one net that is loaded, and the shape of what it takes."""
 
+    def __init__(self) -> None:
+        self._row: Sequence[int] = ()
+        self._net: Net | None = None
 
-def serve(orders: BufferedIOBase, answers: BufferedIOBase) -> None:
-    """Answer every frame; EOFError after the last one."""
-    row: Sequence[int] = ()
-    net: Net | None = None
-    while True:
-        kind, payload = read_frame(orders)
-        try:
-            if kind == START:
-                wanted = json.loads(payload)
-                row = wanted["row"]
-                reply = READY, json.dumps(start(wanted["threads"])).encode()
-            elif kind == LOAD:
-                net = Net(bytes(payload), row)
-                reply = READY, json.dumps(net.describe()).encode()
-            elif kind == ROWS and net is not None:
-                took_ns, logits = net.run(payload)
-                reply = ANSWER, took_ns.to_bytes(8, "little") + logits.tobytes()
-            else:
-                raise ValueError(f"{kind!r} is no order, or there is no net yet")
-        except Exception as error:  # what C++ throws arrives as one of many classes
-            reply = REFUSED, f"{type(error).__name__}: {error}".encode()[:MOST_TEXT_BYTES]
-        write_frame(answers, *reply)
+    def start(self, order: bytes) -> dict[str, float]:
+        """Torch with so many threads; resident memory then."""
+        import torch
 
+        wanted = json.loads(order)
+        self._row = wanted["row"]
+        torch.set_num_threads(wanted["threads"])
+        torch.set_num_interop_threads(1)
+        return {"resident_mb": psutil.Process().memory_info().rss / 1e6}
 
-def start(threads: int) -> dict[str, float]:
-    """Torch with so many threads; resident memory then."""
-    import torch
+    def load(self, file: bytes) -> dict[str, Any]:
+        """A .ptl; what it answers."""
+        self._net = Net(file, self._row)
+        return self._net.describe()
 
-    torch.set_num_threads(threads)
-    torch.set_num_interop_threads(1)
-    return {"resident_mb": psutil.Process().memory_info().rss / 1e6}
+    def run(self, rows: bytearray) -> tuple[int, np.ndarray]:
+        """As ``Net.run``."""
+        if self._net is None:
+            raise ValueError("there is no net yet")
+        return self._net.run(rows)
 
 
 class Net:
@@ -101,4 +81,4 @@ class Net:
 
 
 if __name__ == "__main__":
-    main()
+    answer_frames(LiteInterpreter())

@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from galenic.record.artifact import Artifact
+from galenic.record.errors import ModelError
 from galenic.record.measurement import Place
 from galenic.runtimes import check
 from galenic.runtimes.frames import ANSWER, ROWS
@@ -57,7 +58,11 @@ class FloatWorkerSession:
             most_bytes=CLOCK_BYTES + FLOAT_BYTES * rows * classes,
         )
         if kind != ANSWER:
-            raise check.damaged(self.artifact, self._reader, ValueError(answer.decode(errors="replace")))
+            raise ModelError(
+                given=f"{self.artifact.path}, which could not answer in {self._reader} ({first_line(answer)})",
+                expected="a whole file for it",
+                todo="copy or make the file again",
+            )
         logits = np.frombuffer(answer, np.float32, offset=CLOCK_BYTES)
         logits = logits.reshape(rows, -1) if len(logits) % rows == 0 else logits
         check.check_logits(self.artifact, logits, rows)
@@ -75,3 +80,9 @@ class FloatWorkerSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def first_line(answer: bytes | bytearray) -> str:
+    """What a worker gave as its reason, shortened."""
+    lines = answer.decode(errors="replace").splitlines()
+    return lines[0][:200] if lines else "no reason given"
