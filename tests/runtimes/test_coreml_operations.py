@@ -33,7 +33,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def close(ours: np.ndarray, theirs: torch.Tensor, tolerance: float = 2e-6) -> None:
+def check_close(ours: np.ndarray, theirs: torch.Tensor, tolerance: float = 2e-6) -> None:
     assert ours.shape == tuple(theirs.shape)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=tolerance, atol=tolerance)
 
@@ -67,7 +67,7 @@ def test_convolutions_of_any_groups_strides_dilations_and_paddings(case) -> None
         "conv", tuple(theirs.shape), x=x, weight=weight, bias=bias, strides=case["strides"], pad_type="custom",
         pad=[one for pad in case["pads"] for one in (pad, pad)], dilations=case["dilations"], groups=case["groups"],
     )  # fmt: skip
-    close(ours, theirs, 1e-5)
+    check_close(ours, theirs, 1e-5)
 
 
 @settings(deadline=None, max_examples=60)
@@ -86,7 +86,7 @@ def test_transposed_convolutions_of_any_groups_strides_dilations_and_paddings(ca
         pad_type="custom", pad=[one for pad in pads for one in (pad, pad)], dilations=case["dilations"],
         groups=case["groups"], **({"output_shape": list(cut.shape)} if given_shape else {}),
     )  # fmt: skip
-    close(ours, cut, 1e-5)
+    check_close(ours, cut, 1e-5)
 
 
 def test_a_transposed_convolution_with_rows_that_no_window_reaches() -> None:
@@ -96,7 +96,7 @@ def test_a_transposed_convolution_with_rows_that_no_window_reaches() -> None:
         "conv_transpose", tuple(theirs.shape), x=x, weight=weight, strides=[2, 2], pad_type="custom", pad=[1, 0, 1, 0],
         output_shape=[1, 3, 8, 8],
     )  # fmt: skip
-    close(ours, theirs, 1e-5)
+    check_close(ours, theirs, 1e-5)
 
 
 @pytest.mark.parametrize(("kind", "pads"), [("same", (0, 1)), ("same_lower", (1, 0))])
@@ -104,10 +104,10 @@ def test_same_padding_puts_the_odd_one_behind_or_before(kind: str, pads: tuple[i
     x, weight = normal(1, 1, 6, 6), normal(1, 1, 3, 3, seed=1)
     padded = F.pad(torch.from_numpy(x), (*pads, *pads))
     theirs = F.conv2d(padded, torch.from_numpy(weight), stride=2)
-    close(compute("conv", (1, 1, 3, 3), x=x, weight=weight, strides=[2, 2], pad_type=kind), theirs)
+    check_close(compute("conv", (1, 1, 3, 3), x=x, weight=weight, strides=[2, 2], pad_type=kind), theirs)
     peaks = compute("max_pool", x=x, kernel_sizes=[3, 3], strides=[2, 2], pad_type=kind)
     inside = F.pad(torch.from_numpy(x), (*pads, *pads), value=-torch.inf)
-    close(peaks, F.max_pool2d(inside, 3, 2))
+    check_close(peaks, F.max_pool2d(inside, 3, 2))
 
 
 @settings(deadline=None, max_examples=80)
@@ -129,8 +129,8 @@ def test_pools_of_any_windows_with_rounding_up_and_with_padding_that_counts_or_n
     rows = torch.from_numpy(x)
     mean, peak = ((F.avg_pool1d, F.max_pool1d), (F.avg_pool2d, F.max_pool2d))[sides - 1]
     means = compute("avg_pool", exclude_padding_from_average=excluded, **given_values)
-    close(means, mean(rows, size, stride, pad, ceil, not excluded))
-    close(compute("max_pool", **given_values), peak(rows, size, stride, pad, ceil_mode=ceil))
+    check_close(means, mean(rows, size, stride, pad, ceil, not excluded))
+    check_close(compute("max_pool", **given_values), peak(rows, size, stride, pad, ceil_mode=ceil))
 
 
 UNARY: dict[str, tuple[Callable, dict]] = {
@@ -177,7 +177,7 @@ UNARY: dict[str, tuple[Callable, dict]] = {
 def test_operations_on_each_value(kind: str) -> None:
     function, values = UNARY[kind]
     x = 2 * normal(4, 3, 50)
-    close(compute(kind, x=x, **values), function(torch.from_numpy(x)))
+    check_close(compute(kind, x=x, **values), function(torch.from_numpy(x)))
 
 
 POSITIVE: dict[str, tuple[Callable, dict]] = {
@@ -192,13 +192,13 @@ POSITIVE: dict[str, tuple[Callable, dict]] = {
 def test_operations_on_each_positive_value(kind: str) -> None:
     function, values = POSITIVE[kind]
     x = np.abs(normal(40)) + 0.01
-    close(compute(kind, x=x, **values), function(torch.from_numpy(x)))
+    check_close(compute(kind, x=x, **values), function(torch.from_numpy(x)))
 
 
 def test_the_two_approximations_of_a_gelu_and_large_values() -> None:
     x = 3 * normal(200)
-    close(compute("gelu", x=x, mode="TANH_APPROXIMATION"), F.gelu(torch.from_numpy(x), approximate="tanh"))
-    close(
+    check_close(compute("gelu", x=x, mode="TANH_APPROXIMATION"), F.gelu(torch.from_numpy(x), approximate="tanh"))
+    check_close(
         compute("gelu", x=x, mode="SIGMOID_APPROXIMATION"),
         torch.from_numpy(x) * torch.sigmoid(1.702 * torch.from_numpy(x)),
     )
@@ -220,7 +220,7 @@ BINARY: dict[str, Callable] = {
 def test_operations_on_two_values_stretch_sides_of_one(kind: str) -> None:
     x, y = np.rint(3 * normal(2, 3, 1, 4)), np.rint(3 * normal(5, 1, seed=1)) + 0.5
     x = np.abs(x) + 1 if kind == "pow" else x
-    close(compute(kind, (2, 3, 5, 4), x=x, y=y), BINARY[kind](torch.from_numpy(x), torch.from_numpy(y)))
+    check_close(compute(kind, (2, 3, 5, 4), x=x, y=y), BINARY[kind](torch.from_numpy(x), torch.from_numpy(y)))
     with pytest.raises(ValueError, match="declared as"):
         compute(kind, (2, 3, 5, 5), x=x, y=y)
 
@@ -241,13 +241,15 @@ REDUCED: dict[str, Callable] = {
 @pytest.mark.parametrize("kind", REDUCED)
 def test_reductions(kind: str, keep: bool) -> None:
     x = normal(2, 3, 4)
-    close(compute(kind, x=x, axes=[1, -1], keep_dims=keep), REDUCED[kind](torch.from_numpy(x), (1, 2), keep), 1e-5)
+    check_close(
+        compute(kind, x=x, axes=[1, -1], keep_dims=keep), REDUCED[kind](torch.from_numpy(x), (1, 2), keep), 1e-5
+    )
 
 
 def test_the_place_of_the_largest_and_the_least_value() -> None:
     x = normal(2, 3, 4)
-    close(compute("reduce_argmax", x=x, axis=1, keep_dims=True), torch.argmax(torch.from_numpy(x), 1, True))
-    close(compute("reduce_argmin", x=x, axis=-1), torch.argmin(torch.from_numpy(x), -1))
+    check_close(compute("reduce_argmax", x=x, axis=1, keep_dims=True), torch.argmax(torch.from_numpy(x), 1, True))
+    check_close(compute("reduce_argmin", x=x, axis=-1), torch.argmin(torch.from_numpy(x), -1))
 
 
 def test_normalisations() -> None:
@@ -255,21 +257,23 @@ def test_normalisations() -> None:
     variance = np.abs(normal(3, seed=4)) + 0.1
     rows, *rest = map(torch.from_numpy, (x, mean, variance, gamma, beta))
     values = {"x": x, "gamma": gamma, "beta": beta, "epsilon": 1e-3}
-    close(compute("batch_norm", mean=mean, variance=variance, **values), F.batch_norm(rows, *rest, eps=1e-3), 1e-5)
-    close(compute("instance_norm", **values), F.instance_norm(rows, weight=rest[2], bias=rest[3], eps=1e-3), 1e-5)
+    check_close(
+        compute("batch_norm", mean=mean, variance=variance, **values), F.batch_norm(rows, *rest, eps=1e-3), 1e-5
+    )
+    check_close(compute("instance_norm", **values), F.instance_norm(rows, weight=rest[2], bias=rest[3], eps=1e-3), 1e-5)
     gamma, beta = normal(4, 5, seed=5), normal(4, 5, seed=6)
     theirs = F.layer_norm(rows, (4, 5), torch.from_numpy(gamma), torch.from_numpy(beta), 1e-3)
-    close(compute("layer_norm", x=x, gamma=gamma, beta=beta, axes=[2, 3], epsilon=1e-3), theirs, 1e-5)
-    close(compute("layer_norm", x=x, axes=[-1]), F.layer_norm(rows, (5,)), 1e-5)
+    check_close(compute("layer_norm", x=x, gamma=gamma, beta=beta, axes=[2, 3], epsilon=1e-3), theirs, 1e-5)
+    check_close(compute("layer_norm", x=x, axes=[-1]), F.layer_norm(rows, (5,)), 1e-5)
 
 
 def test_products() -> None:
     x, y, weight, bias = normal(2, 3, 4), normal(2, 4, 5, seed=1), normal(6, 4, seed=2), normal(6, seed=3)
-    close(compute("matmul", (2, 3, 5), x=x, y=y), torch.from_numpy(x) @ torch.from_numpy(y))
+    check_close(compute("matmul", (2, 3, 5), x=x, y=y), torch.from_numpy(x) @ torch.from_numpy(y))
     turned = compute("matmul", (2, 3, 5), x=x.swapaxes(1, 2), y=y.swapaxes(1, 2), transpose_x=True, transpose_y=True)
-    close(turned, torch.from_numpy(x) @ torch.from_numpy(y))
+    check_close(turned, torch.from_numpy(x) @ torch.from_numpy(y))
     theirs = F.linear(*map(torch.from_numpy, (x, weight, bias)))
-    close(compute("linear", (2, 3, 6), x=x, weight=weight, bias=bias), theirs)
+    check_close(compute("linear", (2, 3, 6), x=x, weight=weight, bias=bias), theirs)
 
 
 @pytest.mark.parametrize("masked", ["none", "bool", "float"])
@@ -281,7 +285,7 @@ def test_attention(masked: str) -> None:
     )
     values = {} if mask is None else {"attn_mask": mask}
     found = compute("scaled_dot_product_attention", (2, 3, 4, 7), query=query, key=key, value=value, **values)
-    close(found, theirs, 1e-5)
+    check_close(found, theirs, 1e-5)
 
 
 def test_slices_by_index_with_masks_and_squeezed_sides() -> None:
@@ -304,34 +308,34 @@ def test_gathering() -> None:
     np.testing.assert_array_equal(compute("gather_nd", x=x, indices=indices), x[[0, 3], [2, 3]])
     places = np.random.default_rng(0).integers(0, 5, (4, 2, 6))
     theirs = torch.gather(torch.from_numpy(x), 1, torch.from_numpy(places))
-    close(compute("gather_along_axis", x=x, indices=places, axis=1), theirs)
+    check_close(compute("gather_along_axis", x=x, indices=places, axis=1), theirs)
 
 
 def test_values_that_move() -> None:
     x, rows = normal(2, 4, 3, 3), torch.from_numpy(normal(2, 4, 3, 3))
-    close(compute("reshape", x=x, shape=[0, -1]), rows.flatten(1))
-    close(compute("transpose", x=x, perm=[0, 2, 3, 1]), rows.permute(0, 2, 3, 1))
-    close(compute("expand_dims", x=x, axes=[0, -1]), rows[None, ..., None])
-    close(compute("squeeze", x=x[:1], axes=[0]), rows[0])
-    close(compute("squeeze", x=x[:1, :1]), rows[0, 0])
-    close(compute("flatten2d", x=x, axis=2), rows.reshape(8, 9))
-    close(compute("reverse", x=x, axes=[1]), rows.flip(1))
-    close(compute("tile", (4, 4, 3, 9), x=x, reps=[2, 1, 1, 3]), rows.repeat(2, 1, 1, 3))
-    close(compute("pixel_shuffle", x=x, upscale_factor=2), F.pixel_shuffle(rows, 2))
-    close(compute("stack", values=[x, x], axis=1), torch.stack([rows, rows], 1))
-    close(compute("concat", values=[x, 2 * x], axis=1), torch.cat([rows, 2 * rows], 1))
+    check_close(compute("reshape", x=x, shape=[0, -1]), rows.flatten(1))
+    check_close(compute("transpose", x=x, perm=[0, 2, 3, 1]), rows.permute(0, 2, 3, 1))
+    check_close(compute("expand_dims", x=x, axes=[0, -1]), rows[None, ..., None])
+    check_close(compute("squeeze", x=x[:1], axes=[0]), rows[0])
+    check_close(compute("squeeze", x=x[:1, :1]), rows[0, 0])
+    check_close(compute("flatten2d", x=x, axis=2), rows.reshape(8, 9))
+    check_close(compute("reverse", x=x, axes=[1]), rows.flip(1))
+    check_close(compute("tile", (4, 4, 3, 9), x=x, reps=[2, 1, 1, 3]), rows.repeat(2, 1, 1, 3))
+    check_close(compute("pixel_shuffle", x=x, upscale_factor=2), F.pixel_shuffle(rows, 2))
+    check_close(compute("stack", values=[x, x], axis=1), torch.stack([rows, rows], 1))
+    check_close(compute("concat", values=[x, 2 * x], axis=1), torch.cat([rows, 2 * rows], 1))
     interleaved = compute("concat", values=[x, 2 * x], axis=1, interleave=True)
-    close(interleaved, torch.stack([rows, 2 * rows], 2).flatten(1, 2))
-    close(compute("fill", (2, 3), shape=[2, 3], value=1.5), torch.full((2, 3), 1.5))
+    check_close(interleaved, torch.stack([rows, 2 * rows], 2).flatten(1, 2))
+    check_close(compute("fill", (2, 3), shape=[2, 3], value=1.5), torch.full((2, 3), 1.5))
     assert compute("shape", x=x).tolist() == [2, 4, 3, 3]
     up = compute("upsample_nearest_neighbor", (2, 4, 6, 9), x=x, scale_factor_height=2, scale_factor_width=3)
-    close(up, F.interpolate(rows, scale_factor=(2, 3)))
+    check_close(up, F.interpolate(rows, scale_factor=(2, 3)))
     for ours, theirs in zip(compute("split", x=x, num_splits=2, axis=1), rows.chunk(2, 1), strict=True):
-        close(ours, theirs)
+        check_close(ours, theirs)
     for ours, theirs in zip(compute("split", x=x, split_sizes=[1, 3], axis=1), rows.split([1, 3], 1), strict=True):
-        close(ours, theirs)
+        check_close(ours, theirs)
     chosen = compute("select", (2, 4, 3, 3), cond=x > 0, a=x, b=np.zeros(1, np.float32))
-    close(chosen, F.relu(rows))
+    check_close(chosen, F.relu(rows))
 
 
 @pytest.mark.parametrize(
@@ -341,7 +345,7 @@ def test_padding_of_the_last_sides(mode: str, theirs: str) -> None:
     x = normal(2, 3, 4, 5)
     value = {"constant_val": 1.5} if mode == "constant" else {}
     expected = F.pad(torch.from_numpy(x), (3, 0, 1, 2), mode=theirs, value=1.5 if value else None)
-    close(compute("pad", (2, 3, 7, 8), x=x, pad=[1, 2, 3, 0], mode=mode, **value), expected)
+    check_close(compute("pad", (2, 3, 7, 8), x=x, pad=[1, 2, 3, 0], mode=mode, **value), expected)
 
 
 def test_quantize_rounds_ties_to_even_and_clips_and_dequantize_goes_back() -> None:
