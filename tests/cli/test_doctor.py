@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from galenic.cli import doctor, lists
+from galenic.cli import doctor, lists, screen
 from galenic.runtimes import c_cortex_m, tensorrt
 
 
 @pytest.fixture
 def shown(capsys, tmp_path: Path, monkeypatch):
     """The lines of a check, whose exit code is 0."""
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(screen.output, "_width", 400)
 
     def run() -> list[str]:
         doctor.command(tmp_path)

@@ -94,6 +94,7 @@ def test_each_file_is_a_line_with_what_was_found(tmp_path: Path, asked: list[tup
     rows = {line.split()[0]: " ".join(line.split()) for line in text.splitlines() if line}
     assert rows["litert"] == "litert int8 320 KB 12.3 s 9 of 10 1.23 % 0.20 % 99.6 % 256"
     assert rows["onnxruntime"] == "onnxruntime int8 320 KB – – 1e-06 2e-07 100.0 % 256", "without its time, before"
+    text = " ".join(text.split())
     assert "the test set was not read" in text
     assert "over the largest logit: from its simulation or the torch model" in text
     assert "• litert: not the device" in text

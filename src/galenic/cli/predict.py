@@ -73,7 +73,7 @@ def _rows(path: Path, answer: PictureAnswer, artifact: Artifact) -> Iterator[dic
 def _show(row: dict[str, Any]) -> None:
     """A picture, and its classes with the most probable first."""
     frame = f", frame {row['row']} of {row['rows']}" if row["rows"] > 1 else ""
-    output.print(Text(f"{row['picture']}{frame}", style="bold"))
+    output.print(Text(f"{row['picture']}{frame}", style="bold"), soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2))
     for name, share in sorted(row["probabilities"].items(), key=lambda pair: -pair[1]):
         table.add_row(Text(name), Text(f"{share * 100:.1f} %"))
