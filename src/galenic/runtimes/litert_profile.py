@@ -19,6 +19,7 @@ from galenic.runtimes.frames import ANSWER, LOAD, READY, ROWS, START
 from galenic.runtimes.onnxruntime_trace import interquartile_mean
 from galenic.runtimes.profiled import WARMUP, Operation, op_table
 from galenic.runtimes.worker import Worker
+from galenic.runtimes.worker_session import CLOCK_BYTES
 
 WORKER = "galenic.runtimes.litert_profile_worker"
 US_PER_MS = 1000
@@ -43,11 +44,12 @@ def profiled(data: bytes, batches: np.ndarray, outputs: int, *, threads: int, ru
     try:
         _ask(worker, START, json.dumps(setting).encode(), MOST_LOAD_S)
         _ask(worker, LOAD, data, MOST_LOAD_S)
-        told = _ask(worker, ROWS, batches.tobytes(), MOST_LOAD_S + MOST_RUN_S * (WARMUP + runs))
+        said = _ask(worker, ROWS, batches.tobytes(), MOST_LOAD_S + MOST_RUN_S * (WARMUP + runs))
     except ModelError as error:
         return OpTimes(reason=f"LiteRT's profiler did not answer: {error.given}")
     finally:
         worker.close()
+    told: dict[str, Any] = json.loads(said[CLOCK_BYTES:])
     return table(told, rows)
 
 
@@ -64,9 +66,8 @@ def table(told: Mapping[str, Any], rows: int) -> OpTimes:
     return op_table(spent, runs=len(whole), statistic="interquartile mean", whole_ms=interquartile_mean(whole.tolist()))
 
 
-def _ask(worker: Worker, kind: bytes, payload: bytes, within_s: float) -> dict[str, Any]:
+def _ask(worker: Worker, kind: bytes, payload: bytes, within_s: float) -> bytes:
     said, answer = worker.ask(kind, payload, within_s=within_s, most_bytes=MOST_ANSWER_BYTES)
     if said not in (READY, ANSWER):
         raise ModelError(answer.decode(errors="replace"), "an answer", "export the file again")
-    facts: dict[str, Any] = json.loads(answer)
-    return facts
+    return bytes(answer)

@@ -1,9 +1,8 @@
-"""The process that LiteRT's profiler runs in: it answers frames (see ``frames``) until its stdin closes.
+"""The process that LiteRT's profiler runs in (see ``serving``).
 
-strt: JSON, the shape of what the file takes and of what it answers, threads, runs    ->  redy: JSON, nothing
-load: the bytes of a .tflite                                                          ->  redy: JSON, nothing
-rows: (n, *shape) float32                                                             ->  answ: JSON, see ``Profiler.run``
-any of them                                                                           ->  refu: why, as text
+strt: JSON, the shape of what the file takes and of what it answers, threads, runs    ->  JSON, nothing
+load: the bytes of a .tflite                                                          ->  JSON, nothing
+rows: (n, *shape) float32                                                             ->  JSON, see ``Profiler.run``
 
 The C interface is https://github.com/google-ai-edge/LiteRT/tree/main/litert/c of ai-edge-litert 2.3.
 """
@@ -12,26 +11,20 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from galenic.runtimes.frames import ANSWER, LOAD, MOST_TEXT_BYTES, READY, REFUSED, ROWS, START, read_frame, write_frame
+from galenic.runtimes.serving import answer_frames
 
 LIBRARY = "libLiteRt.so"
-PROCESSOR, FLOAT32, TO_READ, TO_WRITE = (
-    1,
-    1,
-    0,
-    1,
-)  # LiteRtHwAccelerators, LiteRtElementType, LiteRtTensorBufferLockMode
+PROCESSOR = 1  # of LiteRtHwAccelerators
+FLOAT32 = 1  # of LiteRtElementType
+TO_READ, TO_WRITE = 0, 1  # of LiteRtTensorBufferLockMode
+NS_PER_US = 1000
 WHOLE, INVOKE = 1, "Invoke"
 OPERATION, DELEGATED_OPERATION = 2, 8
 """LiteRtProfilerEventType: of an inference, of an operation, and of one inside of XNNPACK."""
@@ -63,37 +56,30 @@ class Event(ctypes.Structure):
     )
 
 
-def main() -> None:
-    """Answer frames on stdout, and leave with stdin."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    try:
-        serve(cast(BufferedIOBase, sys.stdin.buffer), answers)
-    except (EOFError, BrokenPipeError):
-        os._exit(0)
+class Profiling:
+    """The one file that is profiled, and how."""
 
+    def __init__(self) -> None:
+        self._setting: dict[str, Any] = {}
+        self._profiler: Profiler | None = None
 
-def serve(orders: BufferedIOBase, answers: BufferedIOBase) -> None:
-    """Answer every frame; EOFError after the last one."""
-    profiler: Profiler | None = None
-    setting: dict[str, Any] = {}
-    while True:
-        kind, payload = read_frame(orders)
-        try:
-            if kind == START:
-                setting, reply = json.loads(payload), (READY, b"{}")
-            elif kind == LOAD:
-                profiler = Profiler(bytes(payload), setting["threads"])
-                reply = READY, b"{}"
-            elif kind == ROWS and profiler is not None:
-                batches = np.frombuffer(payload, np.float32).reshape(-1, *setting["shape"])
-                reply = ANSWER, json.dumps(profiler.run(batches, setting["answer"], setting["runs"])).encode()
-            else:
-                raise ValueError(f"{kind!r} is no order, or there is no file yet")
-        except Exception as error:  # whatever a library of another version makes ctypes raise
-            reply = REFUSED, f"{type(error).__name__}: {error}".encode()[:MOST_TEXT_BYTES]
-        write_frame(answers, *reply)
+    def start(self, order: bytes) -> dict[str, Any]:
+        """What the file takes and answers, threads and runs; there is nothing to say yet."""
+        self._setting = json.loads(order)
+        return {}
+
+    def load(self, file: bytes) -> dict[str, Any]:
+        """A .tflite; nothing is said of it."""
+        self._profiler = Profiler(file, self._setting["threads"])
+        return {}
+
+    def run(self, rows: bytearray) -> tuple[int, np.ndarray]:
+        """Nanoseconds of all runs, and the JSON of ``Profiler.run`` as bytes."""
+        if self._profiler is None:
+            raise ValueError("there is no file yet")
+        batches = np.frombuffer(rows, np.float32).reshape(-1, *self._setting["shape"])
+        told = self._profiler.run(batches, self._setting["answer"], self._setting["runs"])
+        return sum(told["whole_us"]) * NS_PER_US, np.frombuffer(json.dumps(told).encode(), np.uint8)
 
 
 class Profiler:
@@ -172,4 +158,4 @@ class Profiler:
 
 
 if __name__ == "__main__":
-    main()
+    answer_frames(Profiling())
