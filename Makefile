@@ -10,7 +10,7 @@ LITERT := --no-deps litert-torch==0.10.0 litert-converter==0.5.0
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo env test test-fast check format clean browser microcontroller
+.PHONY: demo env test test-fast check format schema clean browser microcontroller
 
 demo: .venv-demo/ready
 	.venv-demo/bin/galenic demo
@@ -61,6 +61,11 @@ check: env
 format: env
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+# The JSON Schema of report.json, after a record or its words have changed.
+schema: env
+	.venv/bin/python -c "import json; from galenic.reporting.json_report import SCHEMA_PATH, report_schema; \
+	  SCHEMA_PATH.write_text(json.dumps(report_schema(), indent=2) + chr(10))"
 
 clean:
 	rm -rf .venv .venv-demo tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache

@@ -5,6 +5,7 @@
                                                  float files beside the torch model, integers beside their simulation
     ....agreement, .simulation_agreement         the same class as the float torch model, and as the simulation, on those rows
     ....accuracy, .accuracy_change               on the test set, and minus the float32 file's (paired); 200 cases where it is slow
+    ....export_seconds                           how long the export took, once, beside whatever else ran then
     ....p90_ms, .speedup                         single stream on one thread, quick; float32 ms / these ms, timed in turn
     ....reason                                   why any of these is not there
 The nets are trained: those of ham_distillation (teachers, plain students), and the fall net of fall_mcu; what lies in runs/ is not
@@ -32,7 +33,7 @@ from galenic.gating.endpoints import ENDPOINTS
 from galenic.gating.metrics import metrics
 from galenic.measuring.bench import FLOORS, single_stream, stream_of
 from galenic.measuring.parity import compare
-from galenic.pipeline.file_stages import LATENCY_ROWS, PARITY_ROWS, duel_stage, export_stage, parity_of, predict_stage
+from galenic.pipeline.file_stages import LATENCY_ROWS, PARITY_ROWS, duel_stage, parity_of, predict_stage, timed_export
 from galenic.pipeline.training_stages import run_phase
 from galenic.preprocess.transform import to_inputs
 from galenic.record.artifact import Artifact
@@ -40,12 +41,13 @@ from galenic.record.bench import Mode
 from galenic.record.errors import GalenicError
 from galenic.record.predictions import Predictions
 from galenic.record.recipe import MeasureRecipe
+from galenic.record.report import Parity
 from galenic.record.task import SplitName, Task
 from galenic.runtimes.load import open_session, runtime_named
 from galenic.stats.estimate import ALPHA
 from galenic.stats.proportions import wilson
 from galenic.tasks.split import sample_rows
-from galenic.zoo.model import Model
+from galenic.zoo.model import Model, weights_hash
 from lab import declare_comparison, fresh, setting, trained
 from result import figure, write
 
@@ -174,12 +176,15 @@ def measured(
 ) -> tuple[Cell, dict[str, Any]]:
     """One cell of the matrix."""
     where = setting(net.task, 0)
-    artifact = export_stage(where, model, exporter.runtime)
+    exported = timed_export(where, model, exporter.runtime)
+    artifact = exported.artifact
     if artifact.runtime != exporter.runtime:
         return Cell(artifact, None, {}), {
             "reason": reason(f"{exporter.runtime} has no floats; {artifact.runtime} stands for it")
         }
     found = {"size_bytes": exact(artifact.size_bytes, "bytes")}
+    if exported.seconds is not None:
+        found["export_seconds"] = exact(exported.seconds, "s")
     if artifact.stored_bytes is not None:
         found["stored_bytes"] = exact(artifact.stored_bytes, "bytes")
     ops = artifact.integer_ops
@@ -210,16 +215,23 @@ def measured(
 
 
 def parity(net: Net, model: Model, artifact: Artifact) -> dict[str, Any]:
-    """The file beside the torch model, and beside its simulation where it has one."""
-    beside = parity_of(setting(net.task, 0), model, artifact)
-    rows = to_inputs(net.task.preprocessing, net.task.validation.inputs[:PARITY_ROWS])
-    with torch.no_grad():
-        ours = net.model.module(torch.from_numpy(rows)).numpy()
-    agreed = compare(ours, open_session(artifact).run(rows), net.task.kind).agreement
+    """The file beside the torch model, and beside its simulation where it has one; done once."""
+    where = setting(net.task, 0)
+    inputs = {"artifact": artifact.computation, "net": weights_hash(net.model), "task": net.task.content_hash}
+    stage = where.store.stage("matrix-parity", inputs)
+    with stage.locked():
+        if stage.result is None:
+            rows = to_inputs(net.task.preprocessing, net.task.validation.inputs[:PARITY_ROWS])
+            with torch.no_grad():
+                ours = net.model.module(torch.from_numpy(rows)).numpy()
+            agreed = compare(ours, open_session(artifact).run(rows), net.task.kind).agreement
+            stage.finish({"beside": parity_of(where, model, artifact).model_dump(mode="json"), "agreed": agreed})
+        result = stage.result or {}
+    beside = Parity.model_validate(result["beside"])
     found = {
         "relative_difference": exact(beside.relative_difference, "largest |d| / largest |logit|", beside.n),
         "mean_difference": exact(beside.mean_difference, "mean |d| / largest |logit|", beside.n),
-        "agreement": share(agreed, beside.n),
+        "agreement": share(result["agreed"], beside.n),
     }
     return found | ({"simulation_agreement": share(beside.agreement, beside.n)} if artifact.quant else {})
 

@@ -96,7 +96,7 @@ def test_a_key_that_does_not_fit_is_named(passing: Report, tmp_path: Path) -> No
 
 
 def test_the_committed_schema_is_the_models() -> None:
-    assert json.loads(SCHEMA_PATH.read_text()) == report_schema()
+    assert json.loads(SCHEMA_PATH.read_text()) == report_schema(), "run: make schema"
 
 
 @pytest.mark.parametrize("name", ["passing", "failing", "undecided", "multi_class"])
