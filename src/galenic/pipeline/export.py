@@ -170,7 +170,7 @@ def _write_file(setting: Setting, made: LastModel, runtime: str, folder: Path) -
     exported, absence = timed_export(setting, made.model, runtime), _absence(runtime)
     artifact = exported.artifact
     parity = parity_of(setting, made.model, artifact) if not absence else None
-    path = folder / "files" / f"{made.recipe.name}-{runtime}{artifact.path.suffix}"
+    path = folder / "files" / f"{made.recipe.name}-{runtime}{exporter_for(artifact.runtime).suffix}"
     place_file(artifact.path, path)
     write_card(artifact, path)
     setting.progress(f"exporting for {runtime}", 1, 1)
