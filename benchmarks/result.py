@@ -58,6 +58,21 @@ def write(name: str, data: str, started: float, figures: Mapping[str, Any], deta
         "details": details,
     }
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    path.write_text(text_of(result))
     for key, value in figures.items():
         print(f"{key:<32} {value['value']} [{value['low']}, {value['high']}] {value['unit']}")
+
+
+def text_of(result: Mapping[str, Any]) -> str:
+    """The JSON, with a figure a line and numbers of five digits."""
+    parts = [f'"{key}": {json.dumps(_short(value))}' for key, value in result.items() if key != "figures"]
+    lines = [
+        f' "{key}": {json.dumps(_short(value), separators=(",", ":"))}' for key, value in result["figures"].items()
+    ]
+    return "{\n" + ",\n".join([*parts, '"figures": {\n' + ",\n".join(lines) + "\n}"]) + "\n}\n"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(one) for key, one in value.items()}
+    return float(f"{value:.5g}") if isinstance(value, float) else value
