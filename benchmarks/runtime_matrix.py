@@ -59,6 +59,7 @@ PRECISIONS: dict[str, tuple[Method, ...]] = {
     "int4": (gx.StaticW4A8(), gx.WeightInt4(), gx.WeightInt4(group_size=64)),
 }
 """The first method that a runtime holds is taken."""
+IN_BYTES = "stored in bytes: the grid of four bits is in INT8 tensors"
 SLOW, SLOW_ROWS = ("coreml", "tflite-micro", "c"), 200
 HAM, FALLS = "HAM10000-64, own lesion split (ham10000_64)", "SisFall, peak windows (sisfall)"
 
@@ -138,8 +139,9 @@ def row(net: Net, exporter: Exporter, timed: bool) -> tuple[dict[str, Any], dict
             print(net.name, exporter.runtime, precision, "refused:", error.given, flush=True)
             continue
         plain = plain or (cell if precision == "float32" else None)
-        if precision == "int4" and "reason" not in found and in_bytes(found, figures):
-            found["reason"] = reason("stored in bytes: the grid of four bits is in INT8 tensors")
+        if precision == "int4" and in_bytes(found, figures):
+            told = [found["reason"]["value"]] if "reason" in found else []
+            found["reason"] = reason("; ".join([*told, IN_BYTES]))
         figures |= {f"{precision}.{key}": value for key, value in found.items()}
         details[precision] = cell.details
         shown = {

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dense_layer import BIAS, WEIGHTS
 from galenic.exporters.coreml_program import import_coremltools, quiet
 
 with quiet():
@@ -17,8 +18,6 @@ with quiet():
     from coremltools.proto import MIL_pb2 as mil
     from coremltools.proto import Model_pb2
 
-WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]], np.float32)
-BIAS = np.array([0.5, -0.5], np.float32)
 ROOT = "dense.mlpackage"
 MODEL, BLOB = "Data/com.apple.CoreML/model.mlmodel", "Data/com.apple.CoreML/weights/weight.bin"
 MANIFEST = {

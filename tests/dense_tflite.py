@@ -4,8 +4,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]], np.float32)
-BIAS = np.array([0.5, -0.5], np.float32)
+from dense_layer import BIAS, WEIGHTS
 
 
 def dense(batch: int = 1, weights: np.ndarray = WEIGHTS, kind: int = schema.TensorType.FLOAT32) -> bytes:

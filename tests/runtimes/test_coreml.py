@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dense_layer import BIAS, ROWS, TABLE, WEIGHTS, artifact_of
 from dense_mlpackage import (
-    BIAS,
     MODEL,
-    WEIGHTS,
     constant,
     dense,
     dense_operations,
@@ -34,27 +32,12 @@ from galenic.record.preprocessing import Modality, Preprocessing, WordPieces
 from galenic.runtimes.coreml import RUNTIME, load
 from galenic.runtimes.load import artifact_of_file, open_session
 
-TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]], np.float32)
-
 
 @pytest.fixture
 def package(tmp_path: Path) -> Callable[..., Artifact]:
     def make(data: bytes | None = None, **changes: object) -> Artifact:
-        data = dense() if data is None else data
         path = tmp_path / "model.mlpackage.zip"
-        path.write_bytes(data)
-        made = Artifact(
-            path=path,
-            runtime="coreml",
-            precision="float32",
-            sha256=hashlib.sha256(data).hexdigest(),
-            size_bytes=len(data),
-            lineage=("dense",),
-            preprocessing=TABLE,
-            classes=("benign", "malignant"),
-        )
-        return made.model_copy(update=changes)
+        return artifact_of(path, "coreml", dense() if data is None else data, **changes)
 
     return make
 

@@ -3,7 +3,6 @@
 ``dense.pte`` takes one row, ``dense_by_fours.pte`` four; ``two_outputs.pte`` answers x + 1 and 2 x.
 """
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from dense_layer import ANSWERS, BIAS, ROWS, WEIGHTS, WIDER, artifact_of
 from galenic.record.artifact import Artifact
 from galenic.record.errors import DataError, InputError, MissingPackage, ModelError
 from galenic.record.measurement import Place
@@ -27,13 +27,6 @@ from galenic.runtimes.executorch import RUNTIME, load
 from galenic.runtimes.worker import Worker
 from galenic.runtimes.worker_session import FloatWorkerSession
 
-TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-WIDER = TABLE.model_copy(update={"raw_shape": (5,), "mean": (0.0,) * 5, "std": (1.0,) * 5})
-WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]], np.float32)
-BIAS = np.array([0.5, -0.5], np.float32)
-ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]], np.float32)
-# row 0: 1 - 4 + 1.5 + 0.5 = -1 and 0.25 + 6 - 3 - 0.5 = 2.75; row 2 is the bias
-ANSWERS = [[-1.0, 2.75], [-1.5, 0.75], [0.5, -0.5]]
 FOLDER = Path(__file__).parent
 SEPARATE = """
 import json, sys
@@ -48,21 +41,6 @@ sys.stdin.read()
 """
 
 
-def artifact_of(path: Path, **changes: object) -> Artifact:
-    data = path.read_bytes()
-    made = Artifact(
-        path=path,
-        runtime="executorch",
-        precision="float32",
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
-        lineage=("dense",),
-        preprocessing=TABLE,
-        classes=("benign", "malignant"),
-    )
-    return made.model_copy(update=changes)
-
-
 @pytest.fixture
 def changed(tmp_path) -> Callable[..., Artifact]:
     """The file with one bit flipped (and the hash of what it is then), or cut."""
@@ -73,14 +51,14 @@ def changed(tmp_path) -> Callable[..., Artifact]:
             data[flip] ^= 128
         path = tmp_path / "model.pte"
         path.write_bytes(data)
-        return artifact_of(path)
+        return artifact_of(path, "executorch")
 
     return make
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[FloatWorkerSession]:
-    with load(artifact_of(FOLDER / "dense.pte")) as session:
+    with load(artifact_of(FOLDER / "dense.pte", "executorch")) as session:
         yield session
 
 
@@ -151,27 +129,27 @@ def test_wrong_inputs_are_refused_at_run(session, inputs):
 
 
 def test_a_file_for_four_rows_answers_any_number_of_them(started):
-    session = open_in(started, artifact_of(FOLDER / "dense_by_fours.pte"))
+    session = open_in(started, artifact_of(FOLDER / "dense_by_fours.pte", "executorch"))
     rows = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
     for n in (1, 4, 9):
         np.testing.assert_allclose(session.run(rows[:n]), rows[:n] @ WEIGHTS.T + BIAS, atol=1e-5)
 
 
 def test_a_file_for_something_else_is_refused_with_both_numbers(started):
-    dense = artifact_of(FOLDER / "dense.pte")
+    dense = artifact_of(FOLDER / "dense.pte", "executorch")
     with pytest.raises(ModelError, match=r"takes inputs of shape \(batch, 3\); expected \(batch, 5\)"):
         open_in(started, dense.model_copy(update={"preprocessing": WIDER}))
     with pytest.raises(ModelError, match=r"has 2 classes; expected 3 classes \(a, b, c\)"):
         open_in(started, dense.model_copy(update={"classes": ("a", "b", "c")}))
     with pytest.raises(ModelError, match="has 1 inputs and 2 outputs"):
-        open_in(started, artifact_of(FOLDER / "two_outputs.pte"))
+        open_in(started, artifact_of(FOLDER / "two_outputs.pte", "executorch"))
 
 
 def test_every_truncation_is_refused_and_the_worker_lives_on(started, changed):
     for length in range(0, len((FOLDER / "dense.pte").read_bytes()), 97):
         with pytest.raises(ModelError, match="is not a program that ExecuTorch can load"):
             open_in(started, changed(length=length))
-    answers = open_in(started, artifact_of(FOLDER / "dense.pte")).run(ROWS)
+    answers = open_in(started, artifact_of(FOLDER / "dense.pte", "executorch")).run(ROWS)
     np.testing.assert_allclose(answers, ANSWERS, rtol=0, atol=1e-6)
 
 
@@ -182,7 +160,7 @@ def test_a_file_that_crashes_the_runtime_is_an_error_and_other_sessions_do_not_n
 
 
 def test_the_next_session_after_that_works_until_its_worker_is_killed():
-    with load(artifact_of(FOLDER / "dense.pte"), threads=2) as session:
+    with load(artifact_of(FOLDER / "dense.pte", "executorch"), threads=2) as session:
         np.testing.assert_allclose(session.run(ROWS), ANSWERS, rtol=0, atol=1e-6)
         assert session.place.threads == psutil.Process(session.process_id).num_threads() == 2
         os.kill(session.process_id, signal.SIGKILL)
@@ -201,7 +179,7 @@ def test_a_file_that_never_ends_loading_is_an_error(changed, monkeypatch):
 def test_the_sessions_process_has_no_torch_and_takes_the_worker_with_it():
     command = [sys.executable, "-c", SEPARATE]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
-        parent.stdin.write(artifact_of(FOLDER / "dense.pte").model_dump_json().encode() + b"\n")
+        parent.stdin.write(artifact_of(FOLDER / "dense.pte", "executorch").model_dump_json().encode() + b"\n")
         parent.stdin.flush()
         assert parent.stdout.readline() == b"[] [[0.5, -0.5], [0.5, -0.5]]\n"
         worker = psutil.Process(int(parent.stdout.readline()))

@@ -1,4 +1,3 @@
-import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -11,34 +10,20 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from dense_tflite import BIAS, WEIGHTS, dense
+from dense_layer import BIAS, ROWS, WEIGHTS, artifact_of
+from dense_tflite import dense
 from galenic.record.artifact import Artifact
 from galenic.record.errors import DataError, InputError, MissingPackage, ModelError
 from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.runtimes.litert import RUNTIME, load
 from galenic.runtimes.load import artifact_of_file
 
-TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]], np.float32)
-
 
 @pytest.fixture
 def tflite(tmp_path: Path) -> Callable[..., Artifact]:
     def make(data: bytes | None = None, **changes: object) -> Artifact:
-        data = dense() if data is None else data
         path = tmp_path / "model.tflite"
-        path.write_bytes(data)
-        made = Artifact(
-            path=path,
-            runtime="litert",
-            precision="float32",
-            sha256=hashlib.sha256(data).hexdigest(),
-            size_bytes=len(data),
-            lineage=("dense",),
-            preprocessing=TABLE,
-            classes=("benign", "malignant"),
-        )
-        return made.model_copy(update=changes)
+        return artifact_of(path, "litert", dense() if data is None else data, **changes)
 
     return make
 

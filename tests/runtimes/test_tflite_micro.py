@@ -1,4 +1,3 @@
-import hashlib
 import os
 
 import flatbuffers
@@ -6,55 +5,26 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from dense_tflite import BIAS, WEIGHTS, behind, dense
-from galenic.record.artifact import Artifact
+from dense_layer import BIAS, ROWS, WEIGHTS, artifact_of
+from dense_tflite import behind, dense
 from galenic.record.errors import DataError, InputError, MissingPackage, ModelError
-from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.record.session import WorkerSession
 from galenic.runtimes.load import RUNTIMES
 from galenic.runtimes.tflite_micro import RUNTIME, load
-
-TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]], np.float32)
 
 
 @pytest.fixture
 def tflite(tmp_path):
     def make(data=None, **changes):
-        data = dense() if data is None else data
         path = tmp_path / "model.tflite"
-        path.write_bytes(data)
-        made = Artifact(
-            path=path,
-            runtime="tflite-micro",
-            precision="float32",
-            sha256=hashlib.sha256(data).hexdigest(),
-            size_bytes=len(data),
-            lineage=("dense",),
-            preprocessing=TABLE,
-            classes=("benign", "malignant"),
-        )
-        return made.model_copy(update=changes)
+        return artifact_of(path, "tflite-micro", dense() if data is None else data, **changes)
 
     return make
 
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    path = tmp_path_factory.mktemp("micro") / "model.tflite"
-    path.write_bytes(dense())
-    made = load(
-        Artifact(
-            path=path,
-            runtime="tflite-micro",
-            precision="float32",
-            sha256=hashlib.sha256(dense()).hexdigest(),
-            size_bytes=len(dense()),
-            lineage=("dense",),
-            preprocessing=TABLE,
-            classes=("benign", "malignant"),
-        )
-    )
+    made = load(artifact_of(tmp_path_factory.mktemp("micro") / "model.tflite", "tflite-micro", dense()))
     yield made
     made.close()
 

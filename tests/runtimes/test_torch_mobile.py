@@ -1,6 +1,5 @@
 """``dense.ptl`` beside this file was made by galenic.exporters.torch_mobile.to_ptl of a dense layer with the weights below."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -14,9 +13,9 @@ import numpy as np
 import psutil
 import pytest
 
+from dense_layer import ANSWERS, BIAS, ROWS, TABLE, WEIGHTS, WIDER, artifact_of
 from galenic.record.artifact import Artifact
 from galenic.record.errors import DataError, InputError, MissingPackage, ModelError
-from galenic.record.preprocessing import Modality, Preprocessing
 from galenic.record.session import WorkerSession
 from galenic.runtimes import torch_mobile
 from galenic.runtimes.frames import LOAD, READY
@@ -25,13 +24,6 @@ from galenic.runtimes.torch_mobile import RUNTIME, load
 from galenic.runtimes.worker import Worker
 from galenic.runtimes.worker_session import FloatWorkerSession
 
-TABLE = Preprocessing(modality=Modality.TABLE, raw_shape=(3,), scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
-WIDER = TABLE.model_copy(update={"raw_shape": (5,), "mean": (0.0,) * 5, "std": (1.0,) * 5})
-WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]], np.float32)
-BIAS = np.array([0.5, -0.5], np.float32)
-ROWS = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]], np.float32)
-# row 0: 1 - 4 + 1.5 + 0.5 = -1 and 0.25 + 6 - 3 - 0.5 = 2.75; row 2 is the bias
-ANSWERS = [[-1.0, 2.75], [-1.5, 0.75], [0.5, -0.5]]
 FILE = Path(__file__).parent / "dense.ptl"
 SEPARATE = """
 import sys
@@ -44,21 +36,6 @@ print(sorted({"torch", "galenic.runtimes.torch_mobile_worker"} & set(sys.modules
 """
 
 
-def artifact_of(path: Path, **changes: object) -> Artifact:
-    data = path.read_bytes()
-    made = Artifact(
-        path=path,
-        runtime="torch-mobile",
-        precision="float32",
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
-        lineage=("dense",),
-        preprocessing=TABLE,
-        classes=("benign", "malignant"),
-    )
-    return made.model_copy(update=changes)
-
-
 @pytest.fixture
 def written(tmp_path) -> Callable[[bytes], Artifact]:
     """Bytes as a file, with the hash of what they are."""
@@ -66,14 +43,14 @@ def written(tmp_path) -> Callable[[bytes], Artifact]:
     def make(data: bytes) -> Artifact:
         path = tmp_path / "model.ptl"
         path.write_bytes(data)
-        return artifact_of(path)
+        return artifact_of(path, "torch-mobile")
 
     return make
 
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[FloatWorkerSession]:
-    with load(artifact_of(FILE)) as session:
+    with load(artifact_of(FILE, "torch-mobile")) as session:
         yield session
 
 
@@ -81,7 +58,7 @@ def session() -> Iterator[FloatWorkerSession]:
 def started() -> Iterator[Worker]:
     """A worker in which torch runs for rows of three, and no file is loaded."""
     worker = Worker(torch_mobile.WORKER, "a test in PyTorch Mobile")
-    torch_mobile._asked(artifact_of(FILE), worker, b"strt", b'{"threads": 1, "row": [3]}', 300)
+    torch_mobile._asked(artifact_of(FILE, "torch-mobile"), worker, b"strt", b'{"threads": 1, "row": [3]}', 300)
     yield worker
     worker.close()
 
@@ -119,7 +96,7 @@ def test_every_truncation_is_refused_or_ends_the_worker_and_nothing_else():
         worker = Worker(torch_mobile.WORKER, "a cut file")
         try:
             with pytest.raises(ModelError):
-                torch_mobile._asked(artifact_of(FILE), worker, LOAD, whole[:length], 60)
+                torch_mobile._asked(artifact_of(FILE, "torch-mobile"), worker, LOAD, whole[:length], 60)
         finally:
             worker.close()
 
@@ -142,9 +119,9 @@ def test_damaged_files_are_refused_or_answer_and_the_session_next_to_them_goes_o
 
 def test_a_file_for_something_else_is_refused(written):
     with pytest.raises(ModelError, match="is not a model that PyTorch Mobile can load"):
-        load(artifact_of(FILE).model_copy(update={"preprocessing": WIDER}))
+        load(artifact_of(FILE, "torch-mobile").model_copy(update={"preprocessing": WIDER}))
     with pytest.raises(ModelError, match=r"has 2 classes; expected 3 classes \(a, b, c\)"):
-        load(artifact_of(FILE).model_copy(update={"classes": ("a", "b", "c")}))
+        load(artifact_of(FILE, "torch-mobile").model_copy(update={"classes": ("a", "b", "c")}))
 
 
 def test_a_killed_worker_is_an_error(written):
@@ -158,7 +135,7 @@ def test_a_killed_worker_is_an_error(written):
 
 def test_the_sessions_process_has_no_torch():
     child = subprocess.run(
-        [sys.executable, "-c", SEPARATE, artifact_of(FILE).model_dump_json()],
+        [sys.executable, "-c", SEPARATE, artifact_of(FILE, "torch-mobile").model_dump_json()],
         capture_output=True,
         text=True,
         check=False,
@@ -187,7 +164,7 @@ def test_a_zip_with_pickles_is_refused_although_its_hash_is_right(tmp_path):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", b"cos\nsystem\n(S'touch /tmp/galenic-was-here'\ntR.")
     with pytest.raises(ModelError, match="in the form of a zip, which holds pickles; it was not loaded"):
-        load(artifact_of(path))
+        load(artifact_of(path, "torch-mobile"))
 
 
 @pytest.mark.usefixtures("no_worker")
@@ -211,4 +188,4 @@ def test_a_runtime_that_is_not_installed_is_said_at_once_with_one_command(monkey
     monkeypatch.setattr("galenic.runtimes.runtime.find_spec", lambda name: None)
     assert not RUNTIME.available
     with pytest.raises(MissingPackage, match=r"run: pip install 'galenic\[forge\]'"):
-        load(artifact_of(FILE))
+        load(artifact_of(FILE, "torch-mobile"))

@@ -43,7 +43,11 @@ class Worker:
         # -P: no module is taken from the folder that one happens to stand in. -W: nobody reads warnings there.
         interpreter = [python or sys.executable, "-P", "-W", "ignore", "-m"]
         command = [module] if isinstance(module, Path) else [*interpreter, module]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr)
+        # The runtime has the threads that are asked for; numpy's own pool would stand beside them.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=environment
+        )
         self._end = weakref.finalize(self, _end, self._process, self._stderr)
 
     @property
