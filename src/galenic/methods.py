@@ -1,5 +1,6 @@
 """``gx.methods``: the configs of all methods, by class name, and what some of their options are made of."""
 
+from galenic.compress.densities import Distribution as Distribution
 from galenic.compress.distill import DKD as DKD
 from galenic.compress.distill import AttentionMatrices as AttentionMatrices
 from galenic.compress.distill import AttentionTransfer as AttentionTransfer
@@ -16,6 +17,13 @@ from galenic.compress.distill.features import Reduction as Reduction
 from galenic.compress.distill.multi_teacher import Weighting as Weighting
 from galenic.compress.distill.pairs import Pair as Pair
 from galenic.compress.distill.progressive import Assistant as Assistant
+from galenic.compress.prune import ChannelPruning as ChannelPruning
+from galenic.compress.prune import GradualMagnitude as GradualMagnitude
+from galenic.compress.prune import MagnitudePruning as MagnitudePruning
+from galenic.compress.prune import NOfM as NOfM
+from galenic.compress.prune.channels import ChannelScope as ChannelScope
+from galenic.compress.prune.channels import ChannelScore as ChannelScore
+from galenic.compress.prune.magnitude import WeightScore as WeightScore
 from galenic.compress.quantize import QAT as QAT
 from galenic.compress.quantize import DynamicInt8 as DynamicInt8
 from galenic.compress.quantize import HalfPrecision as HalfPrecision
@@ -29,4 +37,9 @@ from galenic.compress.quantize.int4 import Rounding as Rounding
 from galenic.compress.quantize.mixed_precision import Budget as Budget
 from galenic.compress.quantize.mixed_precision import Precision as Precision
 from galenic.compress.schedules import Shape as Shape
+from galenic.compress.sparsify import DST as DST
+from galenic.compress.sparsify import SET as SET
+from galenic.compress.sparsify import RigL as RigL
+from galenic.compress.sparsify import StaticRandom as StaticRandom
 from galenic.compress.supervised import Supervised as Supervised
+from galenic.compress.thresholds import Threshold as Threshold

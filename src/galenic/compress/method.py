@@ -4,6 +4,7 @@
 A phase is at most one training. A method that trains has no loop of its own: it contributes a transformed model, terms of
 the loss or callbacks, and what is to be done when the training is over. Methods that share a phase contribute in
 order: at most one transform (first), any number of terms (at most one says what the labels weigh), any callbacks.
+Weights that were pruned before stay zero in every training (masks.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
+from galenic.compress.masks import hold, masks_of
 from galenic.record.errors import RecipeError
 from galenic.record.measurement import Measurement
 from galenic.record.progress import Progress, silent
@@ -196,6 +198,8 @@ def train_together(methods: Sequence[TrainedMethod], model: Model, bench: Bench)
     together = contributed(methods, replace(model, module=deepcopy(model.module)), bench)
     objective, trained = Objective([*together.terms, *together.label_terms]), together.model
     callbacks = [callback for one in together.contributions for callback in one.callbacks]
+    if model.sparsity is not None:
+        callbacks.append(hold(masks_of(model.module, model.sparsity.parameters)))
     where = Surroundings(bench.seed, bench.folder, bench.progress, _names(methods))
     train(trained.module, objective, training_data(bench, together.views), bench.training, where, callbacks)
     for contribution in reversed(together.contributions):

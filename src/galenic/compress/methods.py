@@ -1,7 +1,7 @@
 """All methods, in the order in which people meet them. Recipes, the CLI and the docs derive from this list."""
 
-from galenic.compress import distill, quantize
+from galenic.compress import distill, prune, quantize, sparsify
 from galenic.compress.method import Method
 from galenic.compress.supervised import Supervised
 
-METHODS: tuple[type[Method], ...] = (Supervised, *distill.METHODS, *quantize.METHODS)
+METHODS: tuple[type[Method], ...] = (Supervised, *distill.METHODS, *prune.METHODS, *sparsify.METHODS, *quantize.METHODS)

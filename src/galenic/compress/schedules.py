@@ -4,6 +4,7 @@
     constant   share = 0
     linear     share = p
     cosine     share = (1 - cos(pi p)) / 2            slow at both ends
+    cubic      share = 1 - (1 - p)^3                  fast first (Zhu & Gupta 2017, arXiv:1710.01878)
 A training of E epochs sees p = 0, 1/E ... (E - 1)/E, so ``end`` is approached and not reached.
 """
 
@@ -21,12 +22,14 @@ class Shape(StrEnum):
     CONSTANT = "constant"
     LINEAR = "linear"
     COSINE = "cosine"
+    CUBIC = "cubic"
 
 
 SHARES: Mapping[Shape, Callable[[float], float]] = {
     Shape.CONSTANT: lambda _: 0.0,
     Shape.LINEAR: lambda progress: progress,
     Shape.COSINE: lambda progress: (1 - math.cos(math.pi * progress)) / 2,
+    Shape.CUBIC: lambda progress: 1 - (1 - progress) ** 3,
 }
 """Progress in [0, 1) -> which share of the way from start to end is done."""
 

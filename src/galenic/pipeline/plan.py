@@ -194,6 +194,12 @@ def _check_order(phases: Sequence[Phase]) -> None:
                 expected="one quantization",
                 todo="remove one of the two",
             )
+        if quantized_by and not phase.quantizes:
+            raise RecipeError(
+                given=f"phase {number} ({phase.name}) prunes what {quantized_by} has quantized",
+                expected="pruning before quantization: the integers' grids were found for the weights that were there",
+                todo=f"move {phase.name} in front of {quantized_by}; what is removed stays removed",
+            )
         if trains and phase.training is None:
             raise RecipeError(
                 given=f"phase {number} ({phase.name}) trains but has no training table",

@@ -141,6 +141,7 @@ def _inputs(
     teachers: Sequence[Teacher],
 ) -> dict[str, Any]:
     quantizing = shared.quantizing(methods)
+    pruning, sparsity = shared.pruning(methods), model.sparsity
     return {
         "methods": [[m.name, m.version, _config(m)] for m in methods],
         "model": [model.spec.model_dump(mode="json"), weights_hash(model), list(model.lineage)],
@@ -151,7 +152,10 @@ def _inputs(
         "task": setting.task.content_hash,
         "seed": setting.seed,
         "threads": setting.threads,
-    } | ({"quantizing": quantizing} if quantizing else {})
+        **({"quantizing": quantizing} if quantizing else {}),
+        **({"sparsity": sparsity.model_dump(mode="json")} if sparsity else {}),
+        **({"pruning": pruning} if pruning else {}),
+    }
 
 
 def _config(method: Method) -> Any:

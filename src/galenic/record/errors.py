@@ -7,6 +7,7 @@
     │   ├── ModelError                a model, its weights or its number of classes
     │   ├── MissingPackage            a runtime or library that is not installed
     │   └── GateError                 predictions that cannot be judged
+    ├── BudgetMissed              exit code 4, no model within what may be spent
     ├── DivergedTraining              exit code 5, a loss that is not finite
     └── StoreError                    exit code 5, the disk, a lock or a damaged store
 
@@ -85,6 +86,13 @@ class GateError(InputError):
     """Predictions cannot be compared, so nothing is decided about them."""
 
     code = "gate"
+
+
+class BudgetMissed(GalenicError):
+    """No model is within a budget of size, work or time; the nearest is said."""
+
+    code = "budget"
+    exit_code = ExitCode.BUDGET
 
 
 class DivergedTraining(GalenicError):

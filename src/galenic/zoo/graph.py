@@ -90,6 +90,25 @@ def answer(graph: fx.GraphModule) -> fx.Node:
     return logits
 
 
+def last_layers(model: Model) -> tuple[str, ...]:
+    """The paths of the layers whose outputs become the logits without another layer between, as its graph has them.
+
+    Raises:
+        ModelError: the module cannot be traced.
+    """
+    found, seen, open_nodes = list[str](), set[fx.Node](), [answer(traced(model))]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.target in WEIGHTED:
+            found.append(_path(node))
+        else:
+            open_nodes += node.all_input_nodes
+    return tuple(found)
+
+
 def tensors(graph: fx.GraphModule) -> dict[str, fx.Node]:
     """Every named tensor's node in the order of computation: the input, then the result of each operation."""
     return {node.meta[NAME]: node for node in graph.graph.nodes if NAME in node.meta}

@@ -29,6 +29,24 @@ def module_macs(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     return flops // 2
 
 
+def layer_macs(model: Model) -> dict[str, int]:
+    """The multiply-accumulates of one input by the path of the module that computes them, for modules without children."""
+    module = model.module
+    inputs = example_inputs(module, (1, *model.spec.input_shape))
+    with evaluating(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(inputs)
+    counts = counter.get_flop_counts()
+    root = type(module).__name__
+    found = {path: sum(counts.get(f"{root}.{path}", {}).values()) // 2 for path in _leaves(module)}
+    return {path: macs for path, macs in found.items() if macs}
+
+
+def _leaves(module: nn.Module) -> Iterator[str]:
+    for path, part in module.named_modules():
+        if path and next(part.children(), None) is None:
+            yield path
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Eval mode for a while; each submodule gets back the mode that it had."""

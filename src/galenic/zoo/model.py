@@ -1,4 +1,4 @@
-"""Model: a torch module with its spec, its lineage and, where it is quantized, its QuantSpec."""
+"""Model: a torch module with its spec, its lineage and, where it is quantized or sparse, what of it is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from galenic.record.model import ModelSpec
 from galenic.record.quant import QuantSpec
+from galenic.record.sparsity import Sparsity
 from galenic.record.task import Task
 
 
@@ -25,6 +26,7 @@ class Model:
         lineage: what was done to it, oldest first, as short names (``mobilenet_v3_small``, ``soft_target``).
         quant: what its integers are to be, None for a float model.
         task: the task it was built for, where the caller gave one; it is not stored.
+        sparsity: which of its zeros stay, None where no weights were removed.
     """
 
     module: nn.Module
@@ -32,11 +34,19 @@ class Model:
     lineage: tuple[str, ...] = ()
     quant: QuantSpec | None = None
     task: Task | None = None
+    sparsity: Sparsity | None = None
 
 
 def parameters(model: Model) -> int:
     """How many trained numbers the model has; a tensor that is used twice counts once."""
     return sum(tensor.numel() for tensor in model.module.parameters())
+
+
+def removed_share(model: Model) -> float:
+    """Which share of the parameters that were pruned one weight at a time is zero; 0 where there are none."""
+    names = model.sparsity.parameters if model.sparsity else ()
+    weights = [model.module.get_parameter(name) for name in names]
+    return sum(int((one == 0).sum()) for one in weights) / max(1, sum(one.numel() for one in weights))
 
 
 def example_inputs(module: nn.Module, shape: tuple[int, ...]) -> Tensor:

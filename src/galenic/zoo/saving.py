@@ -1,12 +1,12 @@
 """A Model on disk: ``weights.safetensors`` and ``model.json`` in one folder; no pickle is written or read.
 
-``model.json`` holds the spec, the lineage, the QuantSpec and the hash of the weights, so that two files which do not
+``model.json`` holds the spec, the lineage, the QuantSpec, the sparsity and the hash of the weights, so that two files which do not
 belong together are refused. A tensor that has two names is stored once; ``shared`` keeps the second name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,14 @@ from galenic.record.base import Record
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
 from galenic.record.quant import QuantSpec
+from galenic.record.sparsity import Sparsity
 from galenic.store.files import write_bytes, write_text
 from galenic.zoo.build import build
 from galenic.zoo.model import Model, state_hash
+from galenic.zoo.surgery import redo
 
 WEIGHTS_FILE = "weights.safetensors"
 SPEC_FILE = "model.json"
-
-Replay = Callable[[nn.Module, Mapping[str, Any]], nn.Module]
-"""Does one entry of ``spec.history`` (a pruning, for instance) to a freshly built module again."""
 
 
 class SavedModel(Record):
@@ -38,6 +37,7 @@ class SavedModel(Record):
     spec: ModelSpec
     lineage: tuple[str, ...]
     quant: QuantSpec | None
+    sparsity: Sparsity | None = None
     shared: Mapping[str, str]
     weights_sha256: str
 
@@ -48,32 +48,24 @@ def save_model(model: Model, folder: Path) -> Path:
     shared = shared_names(state)
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items() if name not in shared}
     saved = SavedModel(
-        spec=model.spec, lineage=model.lineage, quant=model.quant, shared=shared, weights_sha256=state_hash(state)
+        spec=model.spec,
+        lineage=model.lineage,
+        quant=model.quant,
+        sparsity=model.sparsity,
+        shared=shared,
+        weights_sha256=state_hash(state),
     )
     write_bytes(folder / WEIGHTS_FILE, safetensors.torch.save(_apart(kept)))
     write_text(folder / SPEC_FILE, saved.model_dump_json(indent=2))
     return folder
 
 
-def load_model(folder: Path, replay: Replay | None = None) -> Model:
-    """The Model that ``save_model`` wrote, bit for bit, in eval mode.
-
-    Args:
-        folder: what ``save_model`` wrote.
-        replay: does what changed the structure again; needed only where ``spec.history`` is not empty.
-    """
+def load_model(folder: Path) -> Model:
+    """The Model that ``save_model`` wrote, bit for bit, in eval mode; changes of its structure are done again."""
     saved, state = _read(folder)
     spec = saved.spec
-    if spec.history and replay is None:
-        raise ModelError(
-            f"{folder}, a model whose structure was changed {len(spec.history)} times after it was built",
-            "a replay function that does those changes again",
-            "load it by the pipeline, or pass replay",
-        )
     module = build(spec.architecture, spec.input_shape, spec.outputs, options=spec.options).module
-    if replay is not None:
-        for change in spec.history:
-            module = replay(module, change)
+    redo(module, spec.input_shape, spec.history)
     _take_types(module, state)
     try:
         module.load_state_dict(state)
@@ -83,7 +75,7 @@ def load_model(folder: Path, replay: Replay | None = None) -> Model:
             "the weights of that architecture",
             "build it with the version of the package that it was saved with, and look at the keys by load_weights",
         ) from error
-    return Model(module=module.eval(), spec=spec, lineage=saved.lineage, quant=saved.quant)
+    return Model(module.eval(), spec, saved.lineage, saved.quant, sparsity=saved.sparsity)
 
 
 def shared_names(state: Mapping[str, Tensor]) -> dict[str, str]:

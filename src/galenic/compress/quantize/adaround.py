@@ -124,7 +124,7 @@ def learn_rounding(
         generator: draws the batches.
     """
     ratio = weight / scales
-    floor = ratio.floor()
+    floor, removed = ratio.floor(), ratio == 0  # what was pruned stays zero
     nearest = ratio.round().clamp(-limit, limit) * scales
     before = samples.errors(nearest)
     if not bool((before > 0).any()):
@@ -136,7 +136,7 @@ def learn_rounding(
     for step in range(config.steps):
         drawn = torch.randint(len(samples.inputs), (BATCH,), generator=generator)
         with torch.enable_grad():
-            h = rectified_sigmoid(v)
+            h = rectified_sigmoid(v).masked_fill(removed, 0)
             errors = samples.errors((floor + h).clamp(-limit, limit) * scales, drawn)
             loss = (errors / worth).mean()
             if step >= free:
@@ -144,7 +144,7 @@ def learn_rounding(
                 loss = loss + config.weight * indecision(h, BETAS[0] + (BETAS[1] - BETAS[0]) * done)
         (v.grad,) = torch.autograd.grad(loss, [v])
         optimizer.step()
-    chosen = (floor + (v.detach() >= 0)).clamp(-limit, limit) * scales
+    chosen = (floor + ((v.detach() >= 0) & ~removed)).clamp(-limit, limit) * scales
     better = samples.errors(chosen) < before
     return torch.where(better[:, :, None], chosen, nearest)
 

@@ -1,0 +1,109 @@
+"""Masks of weights: 1 where a weight stays, 0 where it was removed, by the parameter's name.
+
+    weight = mask * weight          after every step, and the gradient of a removed weight is 0
+A mask is not stored: a removed weight is zero, so the mask of a model is read off its weights (``masks_of``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from galenic.record.errors import ModelError
+from galenic.record.quant import matches
+from galenic.record.sparsity import Sparsity
+from galenic.training.callbacks import Callback, State
+from galenic.zoo.model import Model
+
+Masks = Mapping[str, Tensor]
+"""By the parameter's name, of its shape: bool, True where the weight stays."""
+
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear)
+
+
+def prunable(model: Model, keep: Sequence[str] = ()) -> dict[str, nn.Parameter]:
+    """The weights of convolutions and dense layers by name, without those that ``keep`` names; one that is shared comes once.
+
+    Raises:
+        ModelError: a pattern matches no layer, or nothing is left.
+    """
+    layers = {path: one for path, one in model.module.named_modules() if isinstance(one, LAYERS)}
+    refuse_unknown(keep, list(layers), model.spec.architecture)
+    found: dict[str, nn.Parameter] = {}
+    for path, layer in layers.items():
+        shared = any(layer.weight is other for other in found.values())
+        if not shared and not any(matches(pattern, path) for pattern in keep):
+            found[f"{path}.weight"] = model.module.get_parameter(f"{path}.weight")
+    if not found:
+        raise ModelError(
+            given=f"{model.spec.architecture}, in which no layer is left to prune",
+            expected="a convolution or a dense layer that keep does not name",
+            todo="shorten keep",
+        )
+    return found
+
+
+def refuse_unknown(keep: Sequence[str], paths: Sequence[str], architecture: str) -> None:
+    """Raise ModelError for a pattern that matches none of these module paths."""
+    for pattern in keep:
+        if not any(matches(pattern, path) for path in paths):
+            raise ModelError(
+                given=f"keep = '{pattern}', which no layer of {architecture} matches",
+                expected=f"a pattern of module paths, such as {', '.join([*paths[:3], *paths[3:][-1:]])}",
+                todo="correct the pattern; * stands for anything",
+            )
+
+
+def refuse_pruning(model: Model, what: str) -> None:
+    """Raise ModelError where a model is quantized: its integers were found for the weights that it has."""
+    if model.quant is not None:
+        raise ModelError(
+            given=f"{what} of a model that is quantized ({' + '.join(model.lineage)})",
+            expected="a float model",
+            todo="prune first, then quantize: the masks are held",
+        )
+
+
+def masks_of(module: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """Where the named parameters are not zero."""
+    return {name: module.get_parameter(name).detach() != 0 for name in names}
+
+
+@torch.no_grad()
+def apply_masks(module: nn.Module, masks: Masks) -> None:
+    """Set removed weights to zero, in place."""
+    for weight, mask in _pairs(module, masks):
+        weight.mul_(mask)
+
+
+def hold(masks: Masks) -> Callback:
+    """Removed weights get no gradient and are zero after every step; the masks may change in place while it is trained."""
+
+    def without_gradient(state: State) -> None:
+        for weight, mask in _pairs(state.model, masks):
+            if weight.grad is not None:
+                weight.grad.mul_(mask)
+
+    def zero_again(state: State) -> None:
+        apply_masks(state.model, masks)
+
+    return Callback(gradients_ready=without_gradient, step_taken=zero_again, remembered=masks)
+
+
+def sparse_model(
+    model: Model, names: Iterable[str], *, training_flops: float | None = None, notes: Sequence[str] = ()
+) -> Model:
+    """The model with these parameters, and those of an earlier pruning, as ones whose zeros stay."""
+    before = model.sparsity
+    every = tuple(dict.fromkeys((*(before.parameters if before else ()), *names)))
+    notes = tuple(dict.fromkeys((*(before.notes if before else ()), *notes)))
+    return replace(model, sparsity=Sparsity(parameters=every, training_flops=training_flops, notes=notes))
+
+
+def _pairs(module: nn.Module, masks: Masks) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    for name, mask in masks.items():
+        weight = module.get_parameter(name)
+        yield weight, mask.to(weight.device)

@@ -1,0 +1,63 @@
+"""RigL, rigging the lottery (Evci et al., ICML 2020, arXiv:1911.11134): weights grow where the loss asks for them.
+
+growth score = |dL/dw|         of the dense gradient of that step's batch; topology.py has the rest
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from galenic.compress.densities import Distribution
+from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
+from galenic.compress.sparsify.topology import Moves, refuse_sparse, sparse_training
+from galenic.record.base import Record
+from galenic.zoo.model import Model
+
+
+def gradient_growth(weight: nn.Parameter, generator: torch.Generator) -> Float[Tensor, "..."]:  # noqa: ARG001 - Grow's signature
+    """The size of the weight's gradient; 0 for a layer that the loss does not reach."""
+    return torch.zeros_like(weight) if weight.grad is None else weight.grad.detach().abs()
+
+
+class RigL(Record):
+    """Train a sparse net whose smallest weights are dropped and grown where the gradient is largest.
+
+    Attributes:
+        sparsity: the share of the weights that are not there, between 0 and 1.
+        distribution: erk or uniform: how the others are spread over layers.
+        share: of a layer's weights that move at first; it falls to 0 along a cosine.
+        every_steps: how many steps lie between two moves.
+        until: the share of the training after which the mask stays.
+        keep: patterns of module paths that stay dense.
+    """
+
+    name: ClassVar[str] = "rigl"
+    version: ClassVar[int] = 1
+    trains: ClassVar[bool] = True
+    needs_teacher: ClassVar[TeacherNeed] = TeacherNeed.NONE
+    rule: ClassVar[None] = None
+
+    sparsity: float = Field(default=0.8, gt=0, lt=1)
+    distribution: Distribution = Distribution.ERK
+    share: float = Field(default=0.3, gt=0, lt=1)
+    every_steps: int = Field(default=100, ge=1)
+    until: float = Field(default=0.75, gt=0, le=1)
+    keep: tuple[str, ...] = ()
+
+    def refuse_model(self, model: Model) -> None:
+        """Raise ModelError for a model that is quantized or pruned, and for a pattern that matches no layer."""
+        refuse_sparse(model, self.keep)
+
+    def contribute(self, model: Model, bench: Bench) -> Contribution:
+        """A random mask, and what moves it."""
+        moves = Moves(gradient_growth, self.share, self.every_steps, self.until, looks_at_gradients=True)
+        return sparse_training(model, bench, self.sparsity, self.distribution, self.keep, moves)
+
+    def apply(self, model: Model, bench: Bench) -> list[Model]:
+        """The trained sparse model."""
+        return [train_together([self], model, bench)]
