@@ -17,6 +17,7 @@ from galenic.compress.schedules import Schedule, Shape, constant, warm_up
         (Shape.CONSTANT, [8.0, 8.0, 8.0, 8.0]),
         (Shape.LINEAR, [8.0, 6.5, 5.0, 3.5]),
         (Shape.COSINE, [8.0, 2 + 6 * 0.8535534, 5.0, 2 + 6 * 0.1464466]),
+        (Shape.CUBIC, [8.0, 2 + 6 * 27 / 64, 2 + 6 / 8, 2 + 6 / 64]),
     ],
 )
 def test_from_eight_to_two_in_four_epochs(shape: Shape, values: list[float]) -> None:
@@ -41,6 +42,14 @@ def test_it_starts_at_its_start_and_never_turns_back(
     way, earlier = abs(schedule.at(progress) - start), abs(schedule.at(progress * share) - start)
     assert earlier <= way + slack
     assert way <= abs(end - start) + slack
+
+
+def test_cubic_is_the_formula_of_zhu_and_gupta() -> None:
+    """s_f + (s_i - s_f) (1 - (t - t_0) / (n dt))^3 with s_i = 0.1, s_f = 0.9, t_0 = 20, n = 10, dt = 4."""
+    schedule = Schedule(0.1, 0.9, Shape.CUBIC)
+    found = [schedule.at((t - 20) / 40) for t in (20, 24, 40, 52)]
+    assert found == pytest.approx([0.9 - 0.8 * left**3 for left in (1, 0.9, 0.5, 0.2)])
+    assert found == pytest.approx([0.1, 0.3168, 0.8, 0.8936])
 
 
 def test_a_constant_may_be_infinite() -> None:

@@ -29,6 +29,8 @@ STUDENT = '[student]\nmodel = "resnet8"\n'
 TAUGHT = '[[phase]]\nmethod = "soft_target"\n[phase.training]\nepochs = 1\n'
 ALPHA_1 = "[phase.options.soft_target]\nalpha = 1\n"
 INT8 = '[[phase]]\nmethod = "static_int8"\n'
+PRUNED = '[[phase]]\nmethod = "magnitude"\n'
+GRADUAL = '[[phase]]\nmethod = "gradual_magnitude"\n[phase.training]\n'
 
 
 def recipe(*parts: str) -> Recipe:
@@ -42,10 +44,23 @@ def test_a_possible_recipe_gives_typed_phases() -> None:
     assert plan.phases[0].training.epochs == 1
 
 
+def test_pruning_comes_before_quantization_and_may_come_more_than_once() -> None:
+    plan = make_plan(recipe(REFERENCE, PRUNED, GRADUAL, PRUNED.replace("magnitude", "n_of_m"), INT8))
+    assert [phase.name for phase in plan.phases] == ["magnitude", "gradual_magnitude", "n_of_m", "static_int8"]
+    with pytest.raises(RecipeError, match="move magnitude in front of static_int8; what is removed stays removed"):
+        make_plan(recipe(REFERENCE, INT8, PRUNED))
+
+
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
         ((REFERENCE, STUDENT, INT8, TAUGHT), "trains after static_int8"),
+        ((REFERENCE, INT8, PRUNED), "phase 2 (magnitude) prunes what static_int8 has quantized"),
+        (
+            (REFERENCE, PRUNED, INT8, PRUNED.replace("magnitude", "n_of_m")),
+            "phase 3 (n_of_m) prunes what static_int8 has",
+        ),
+        ((REFERENCE, INT8, GRADUAL), "phase 2 (gradual_magnitude) trains after static_int8"),
         ((REFERENCE, STUDENT, TAUGHT, INT8, INT8), "quantizes what static_int8 has quantized"),
         ((REFERENCE, TAUGHT), "without a student"),
         ((REFERENCE, STUDENT, INT8), "the student resnet8 is never trained"),

@@ -8,8 +8,9 @@ from torch import nn
 
 from galenic.record.errors import ModelError
 from galenic.record.quant import QuantRule, QuantSpec
+from galenic.record.sparsity import Sparsity
 from galenic.zoo.build import build
-from galenic.zoo.model import weights_hash
+from galenic.zoo.model import removed_share, weights_hash
 from galenic.zoo.saving import SPEC_FILE, WEIGHTS_FILE, load_model, save_model
 from galenic.zoo.surgery import redo
 
@@ -69,6 +70,28 @@ def test_saving_over_an_older_model_replaces_it(tmp_path):
         save_model(build("mlp", (4,), 2, seed=seed), tmp_path)
     assert weights_hash(load_model(tmp_path)) == weights_hash(build("mlp", (4,), 2, seed=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == [SPEC_FILE, WEIGHTS_FILE]
+
+
+def test_a_sparse_model_comes_back_with_what_is_known_of_its_zeros(tmp_path):
+    model = build("mlp", (4,), 2, options={"hidden": [6]})
+    model.module.features[0].weight.data[torch.rand(6, 4) < 0.5] = 0
+    sparsity = Sparsity(parameters=("features.0.weight",), training_flops=0.1 + 0.2, notes=("2:4 does not fit: a",))
+    model = dataclasses.replace(model, sparsity=sparsity)
+    loaded = load_model(save_model(model, tmp_path))
+    assert loaded.sparsity == sparsity
+    assert removed_share(loaded) == removed_share(model) > 0
+    same_bits(model.module, loaded.module)
+
+
+def test_a_model_that_was_saved_before_there_was_sparsity_is_read(tmp_path):
+    model = build("mlp", (4,), 2)
+    path = save_model(model, tmp_path) / SPEC_FILE
+    old = json.loads(path.read_text())
+    assert old.pop("sparsity", "missing") is None
+    path.write_text(json.dumps(old))
+    loaded = load_model(tmp_path)
+    assert loaded.sparsity is None
+    same_bits(model.module, loaded.module)
 
 
 def test_a_changed_structure_is_made_again(tmp_path):

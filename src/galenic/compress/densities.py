@@ -42,9 +42,7 @@ def erk(shapes: Shapes, density: float) -> dict[str, float]:
         full = [name for name in free if e * raw[name] > 1]
         if not full:
             return {name: 1.0 if name in dense else e * raw[name] for name in shapes}
-        # The fullest first, as in the reference implementation: without it e falls for the others.
-        most = max(raw[name] for name in full)
-        dense |= {name for name in full if raw[name] == most}
+        dense.update(full)
 
 
 DENSITIES: Mapping[Distribution, Callable[[Shapes, float], dict[str, float]]] = {

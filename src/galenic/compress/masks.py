@@ -21,27 +21,30 @@ from galenic.zoo.model import Model
 Masks = Mapping[str, Tensor]
 """By the parameter's name, of its shape: bool, True where the weight stays."""
 
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear)
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+"""All of them have their output channels first. Transposed convolutions, which do not, stay dense."""
 
 
 def prunable(model: Model, keep: Sequence[str] = ()) -> dict[str, nn.Parameter]:
-    """The weights of convolutions and dense layers by name, without those that ``keep`` names; one that is shared comes once.
+    """The weights of convolutions and dense layers by name, without those that ``keep`` names.
+
+    A weight that several layers share comes once, and not at all where one of them is kept or is of another kind (an embedding).
 
     Raises:
         ModelError: a pattern matches no layer, or nothing is left.
     """
     layers = {path: one for path, one in model.module.named_modules() if isinstance(one, LAYERS)}
     refuse_unknown(keep, list(layers), model.spec.architecture)
-    found: dict[str, nn.Parameter] = {}
-    for path, layer in layers.items():
-        shared = any(layer.weight is other for other in found.values())
-        if not shared and not any(matches(pattern, path) for pattern in keep):
-            found[f"{path}.weight"] = model.module.get_parameter(f"{path}.weight")
+    free = {f"{path}.weight" for path in layers if not any(matches(pattern, path) for pattern in keep)}
+    names: dict[nn.Parameter, list[str]] = {}
+    for name, weight in model.module.named_parameters(remove_duplicate=False):
+        names.setdefault(weight, []).append(name)
+    found = {those[0]: weight for weight, those in names.items() if free.issuperset(those)}
     if not found:
         raise ModelError(
             given=f"{model.spec.architecture}, in which no layer is left to prune",
-            expected="a convolution or a dense layer that keep does not name",
-            todo="shorten keep",
+            expected="a convolution or a dense layer that keep does not name, before qat has made a graph of them",
+            todo="shorten keep; in one phase with qat, name the method that prunes first",
         )
     return found
 
@@ -67,6 +70,15 @@ def refuse_pruning(model: Model, what: str) -> None:
         )
 
 
+def masks_before(model: Model, names: Iterable[str]) -> dict[str, Tensor]:
+    """What an earlier pruning left of the named parameters: all of those that it did not touch, zeros or not."""
+    pruned = model.sparsity.parameters if model.sparsity else ()
+    return {
+        name: weight.detach() != 0 if name in pruned else torch.ones_like(weight, dtype=torch.bool)
+        for name, weight in ((name, model.module.get_parameter(name)) for name in names)
+    }
+
+
 def masks_of(module: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
     """Where the named parameters are not zero."""
     return {name: module.get_parameter(name).detach() != 0 for name in names}
@@ -80,7 +92,10 @@ def apply_masks(module: nn.Module, masks: Masks) -> None:
 
 
 def hold(masks: Masks) -> Callback:
-    """Removed weights get no gradient and are zero after every step; the masks may change in place while it is trained."""
+    """Removed weights get no gradient and are zero after every step, and in the average that the training ends with.
+
+    The masks may change in place while it is trained, and are kept with its checkpoints.
+    """
 
     def without_gradient(state: State) -> None:
         for weight, mask in _pairs(state.model, masks):
@@ -90,7 +105,7 @@ def hold(masks: Masks) -> Callback:
     def zero_again(state: State) -> None:
         apply_masks(state.model, masks)
 
-    return Callback(gradients_ready=without_gradient, step_taken=zero_again, remembered=masks)
+    return Callback(gradients_ready=without_gradient, step_taken=zero_again, trained=zero_again, remembered=masks)
 
 
 def sparse_model(
@@ -100,6 +115,8 @@ def sparse_model(
     before = model.sparsity
     every = tuple(dict.fromkeys((*(before.parameters if before else ()), *names)))
     notes = tuple(dict.fromkeys((*(before.notes if before else ()), *notes)))
+    if training_flops is None and before is not None:
+        training_flops = before.training_flops
     return replace(model, sparsity=Sparsity(parameters=every, training_flops=training_flops, notes=notes))
 
 

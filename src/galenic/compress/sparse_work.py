@@ -45,7 +45,7 @@ class Work:
         def step(state: State) -> None:  # noqa: ARG001 - the loop's signature
             self.add(masks)
 
-        return Callback(step_taken=step, remembered=self.remembered)
+        return Callback(gradients_ready=step, remembered=self.remembered)
 
     @property
     def remembered(self) -> dict[str, torch.Tensor]:

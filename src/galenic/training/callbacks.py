@@ -45,6 +45,7 @@ class Callback:
         gradients_ready: after backward, before the optimizer's step.
         step_taken: after the optimizer's step.
         epoch_ended: after the last step of an epoch, before the checkpoint is written.
+        trained: after the last epoch, when the model has the weights that it ends with (their average).
         remembered: tensors that a resumed training must find again.
     """
 
@@ -52,4 +53,5 @@ class Callback:
     gradients_ready: Callable[[State], None] = nothing
     step_taken: Callable[[State], None] = nothing
     epoch_ended: Callable[[State], None] = nothing
+    trained: Callable[[State], None] = nothing
     remembered: Mapping[str, Tensor] = field(default_factory=dict)

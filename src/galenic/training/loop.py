@@ -127,6 +127,8 @@ def train(
         where.progress(where.work, state.epoch, epochs, f"loss {losses[-1]:.3f}")
     if average is not None:
         model.load_state_dict(average.state_dict())
+    for callback in callbacks:
+        callback.trained(state)
     model.to(device="cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     return losses
 

@@ -106,6 +106,16 @@ def test_the_same_seed_rounds_alike_and_exact_weights_stay() -> None:
     assert torch.equal(learn_rounding(exact, scales, 3, same, QUICK, generator()), exact)
 
 
+@pytest.mark.parametrize(("last", "rounded"), [(0.0, 0.0), (-0.0, 0.0), (0.01, 1.0)])
+def test_a_weight_that_was_removed_stays_zero_even_where_rounding_it_up_would_help(last: float, rounded: float) -> None:
+    # all inputs are always equal: 0.9 + 0.6 + last is to be 2.8, and 1 + 1 + 1 is nearer than 1 + 1 + 0
+    inputs = torch.rand(64, 1, 1, generator=generator()).expand(64, 1, 3).contiguous()
+    samples = Samples(inputs, 2.8 * inputs[:, :, :1], torch.zeros(1, 1), torch.positive)
+    weight = torch.tensor([[[0.9, 0.6, last]]])
+    found = learn_rounding(weight, torch.ones(1, 1, 3), 7, samples, QUICK, generator())
+    assert found.flatten().tolist() == [1.0, 1.0, rounded]
+
+
 def model_of(module: nn.Module, shape: tuple[int, ...]) -> Model:
     return Model(module.eval(), ModelSpec(architecture="made here", input_shape=shape, outputs=3), ("made here",))
 

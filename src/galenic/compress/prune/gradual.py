@@ -2,7 +2,7 @@
 
     s(t) = s_end + (s_start - s_end) (1 - (t - t0) / (t1 - t0))^3         t0 <= t <= t1
 Every few steps the weights with the lowest |w| are removed until the share s(t) is zero. They get no gradient and never come back;
-from t1 on the masks stay and the rest is trained to the end. The average of the weights is masked like them.
+from t1 on the masks stay and the rest is trained to the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from galenic.compress.masks import apply_masks, hold, masks_of, prunable, refuse_pruning, sparse_model
+from galenic.compress.masks import apply_masks, hold, masks_before, prunable, refuse_pruning, sparse_model
 from galenic.compress.method import Bench, Contribution, TeacherNeed, train_together
 from galenic.compress.prune.magnitude import WeightScore, scores
 from galenic.compress.schedules import Schedule, Shape
@@ -96,7 +96,7 @@ class GradualMagnitude(Record):
         self.refuse_model(model)
         names = list(prunable(model, self.keep))
         ramp = Ramp(Schedule(self.initial, self.sparsity, self.shape), self.begin, self.end, self.every_steps)
-        masks, work = masks_of(model.module, names), Work(model, names)
+        masks, work = masks_before(model, names), Work(model, names)
 
         def step(module: nn.Module, sparsity: float) -> None:
             weights = {name: module.get_parameter(name) for name in names}
@@ -105,7 +105,6 @@ class GradualMagnitude(Record):
             apply_masks(module, masks)
 
         def finish(trained: Model) -> Model:
-            apply_masks(trained.module, masks)
             return sparse_model(trained, names, training_flops=work.share)
 
         return Contribution(model, callbacks=(pruning(ramp, step), hold(masks), work.counting(masks)), finish=finish)

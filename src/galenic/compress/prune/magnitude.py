@@ -17,7 +17,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from galenic.compress.masks import apply_masks, masks_of, prunable, refuse_pruning, sparse_model
+from galenic.compress.masks import apply_masks, masks_before, prunable, refuse_pruning, sparse_model
 from galenic.compress.method import Bench, TeacherNeed
 from galenic.compress.thresholds import Threshold, chosen
 from galenic.record.base import Record
@@ -38,7 +38,7 @@ def scores(
 
     Args:
         weights: by name.
-        masks: of an earlier pruning; a weight without one was never pruned.
+        masks: what an earlier pruning left.
         score: what it is worth.
         generator: draws the control.
     """
@@ -47,7 +47,7 @@ def scores(
         value = (
             weight.detach().abs() if score is WeightScore.MAGNITUDE else torch.rand(weight.shape, generator=generator)
         )
-        found[name] = value.masked_fill(~masks[name].to(value.device), -torch.inf) if name in masks else value
+        found[name] = value.masked_fill(~masks[name].to(value.device), -torch.inf)
     return found
 
 
@@ -70,9 +70,7 @@ def prune_magnitude(
     refuse_pruning(model, "pruning")
     copy = replace(model, module=deepcopy(model.module))
     weights = prunable(copy, keep)
-    pruned_before = model.sparsity.parameters if model.sparsity else ()
-    before = masks_of(copy.module, [name for name in weights if name in pruned_before])
-    found = scores(weights, before, score, torch.Generator().manual_seed(seed))
+    found = scores(weights, masks_before(copy, weights), score, torch.Generator().manual_seed(seed))
     apply_masks(copy.module, chosen(found, sparsity, threshold))
     return sparse_model(copy, weights)
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from galenic.compress.masks import apply_masks, masks_of, prunable, refuse_pruning, sparse_model
+from galenic.compress.masks import apply_masks, masks_before, prunable, refuse_pruning, sparse_model
 from galenic.compress.method import Bench, TeacherNeed
 from galenic.compress.prune.magnitude import WeightScore, scores
 from galenic.compress.thresholds import keep_n_of_m
@@ -39,9 +39,7 @@ def prune_n_of_m(model: Model, n: int, m: int, keep: tuple[str, ...] = ()) -> Mo
             expected="input channels that m divides",
             todo="choose a smaller m, or magnitude pruning",
         )
-    pruned_before = model.sparsity.parameters if model.sparsity else ()
-    before = masks_of(copy.module, [name for name in weights if name in pruned_before])
-    found = scores(weights, before, WeightScore.MAGNITUDE, torch.Generator())
+    found = scores(weights, masks_before(copy, weights), WeightScore.MAGNITUDE, torch.Generator())
     apply_masks(copy.module, {name: keep_n_of_m(score, n, m) for name, score in found.items()})
     dense = [name.removesuffix(".weight") for name in every if name not in weights]
     notes = [f"{n}:{m} does not fit, and they stay dense: {', '.join(dense)}"] if dense else []

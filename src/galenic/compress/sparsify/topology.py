@@ -114,7 +114,6 @@ def sparse_training(
                 parameter.grad = None  # the optimizer passes over it: this step moves the mask alone
 
     def finish(trained: Model) -> Model:
-        apply_masks(trained.module, masks)
         return sparse_model(trained, names, training_flops=work.share)
 
     callback = Callback(gradients_ready=look, remembered=work.remembered)
