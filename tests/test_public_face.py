@@ -11,7 +11,8 @@ import galenic as gx
 
 PUBLIC = [
     "Artifact", "Floors", "Margins", "Predictions", "Recipe", "Task", "TrainingConfig", "Verdict",
-    "__version__", "build", "distill", "export", "gate", "load_task", "measure", "methods", "predict", "quantize", "train",
+    "__version__", "build", "distill", "export", "gate", "load_task", "measure", "methods", "predict", "prune", "quantize",
+    "sparsify", "train",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from torch import nn
 import galenic as gx
 from galenic.record.errors import DataError, ModelError, RecipeError
 from galenic.store.ledger import Ledger
+from galenic.zoo.model import removed_share, weights_hash
 
 CONFIG = gx.TrainingConfig(epochs=2, learning_rate=3e-3, flips="none", precision="float32", memory_format="contiguous")
 
@@ -32,6 +33,28 @@ def test_from_a_task_to_a_verdict(tmp_path: Path, monkeypatch) -> None:
     assert verdict.artifact_sha256 == file.sha256
     reads = Ledger(tmp_path / "store" / "ledger.jsonl").reads(task.split_hashes["test"])
     assert [read.purpose for read in reads] == ["predict", "predict"]
+
+
+def test_pruned_and_sparse_models_are_trained_exported_and_smaller(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GALENIC_STORE", str(tmp_path / "store"))
+    task = gx.load_task("digits")
+    start = gx.build("resnet8", task)
+    teacher = gx.train(start, task, CONFIG)
+    slim = gx.prune(teacher, task, gx.methods.ChannelPruning(ratio=0.4), teacher=teacher, config=CONFIG)
+    assert slim.lineage == ("resnet8", "supervised", "channels", "soft_target")
+    whole, small = (gx.export(one, "onnxruntime", tmp_path / f"{len(one.lineage)}.onnx") for one in (teacher, slim))
+    assert small.macs < 0.4 * whole.macs
+    assert small.size_bytes < 0.5 * whole.size_bytes
+    assert gx.measure(small, task).latency.p50 > 0
+    cut = gx.prune(teacher, task, gx.methods.MagnitudePruning(sparsity=0.7))
+    assert cut.lineage[-1] == "magnitude"
+    assert removed_share(cut) == pytest.approx(0.7, abs=1e-4)
+    tuned = gx.prune(teacher, task, gx.methods.MagnitudePruning(sparsity=0.7), config=CONFIG)
+    assert removed_share(tuned) == pytest.approx(0.7, abs=1e-4)
+    assert weights_hash(tuned) != weights_hash(cut)
+    sparse = gx.sparsify(start, task, gx.methods.RigL(sparsity=0.8, every_steps=5), teacher=teacher, config=CONFIG)
+    assert sparse.lineage == ("resnet8", "soft_target", "rigl")
+    assert removed_share(sparse) == pytest.approx(0.8, abs=1e-3)
 
 
 def test_a_model_without_a_task_cannot_be_exported(tmp_path: Path) -> None:

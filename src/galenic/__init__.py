@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from galenic.pipeline.verbs import load_task as load_task
     from galenic.pipeline.verbs import measure as measure
     from galenic.pipeline.verbs import predict as predict
+    from galenic.pipeline.verbs import prune as prune
     from galenic.pipeline.verbs import quantize as quantize
+    from galenic.pipeline.verbs import sparsify as sparsify
     from galenic.pipeline.verbs import train as train
     from galenic.record.artifact import Artifact as Artifact
     from galenic.record.gate import Floors as Floors
@@ -36,7 +38,7 @@ __version__ = "0.1.0"
 # home folder and reports every model that it loads to Microsoft.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_VERBS = ("build", "distill", "export", "gate", "load_task", "measure", "predict", "quantize", "train")
+_VERBS = ("build", "distill", "export", "gate", "load_task", "measure", "predict", "prune", "quantize", "sparsify", "train")
 _NOUNS = {
     "Artifact": "artifact",
     "Floors": "gate",

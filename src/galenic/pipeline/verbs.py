@@ -3,7 +3,8 @@
     task    = gx.load_task("medmnist:pneumoniamnist")
     teacher = gx.train(gx.build("resnet18", task), task)
     student = gx.distill(gx.build("mobilenet_v3_small", task), task, teacher, gx.methods.SoftTarget(temperature=4))
-    int8    = gx.quantize(student, task, gx.methods.StaticInt8())
+    slim    = gx.prune(student, task, gx.methods.ChannelPruning(ratio=0.4, keep=["classifier"]), teacher=teacher)
+    int8    = gx.quantize(slim, task, gx.methods.StaticInt8())
     file    = gx.export(int8, "onnxruntime", "pneumonia.onnx")
     verdict = gx.gate(gx.predict(file, task), gx.predict(teacher, task), gx.Margins(auc=0.02, sensitivity=0.05))
 Every verb keeps what it made in the default store (``GALENIC_STORE``, or ``runs``), so that it goes on after a kill.
@@ -89,6 +90,53 @@ def distill(
     given = teacher if isinstance(teacher, Sequence) else [teacher]
     scored = method.needs_teacher is TeacherNeed.SEVERAL
     return _phase(method, student, setting, config, *(_teacher(setting, one, scored) for one in given))
+
+
+def prune(
+    model: Model,
+    task: Task,
+    method: Method,
+    *,
+    teacher: Knowing | None = None,
+    config: TrainingConfig | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Model:
+    """Take weights or channels out of a model, and train what is left.
+
+    Args:
+        model: float; it is left as it was.
+        task: what it is for.
+        method: what goes. One that does not train (``ChannelPruning``, ``MagnitudePruning``, ``NOfM``) is followed by a training
+            where there is a teacher or a config; without both, the model is returned as it was cut.
+        teacher: whose softened outputs the rest learns from; the labels alone where None.
+        config: of the training.
+        seed: of everything random.
+        progress: told how far it is.
+    """
+    setting = Setting(task, default_store(), seed, progress=progress)
+    learning: list[Method] = [] if teacher is None else [SoftTarget()]
+    teachers = [] if teacher is None else [_teacher(setting, teacher, scored=False)]
+    if method.trains:
+        return _phase_of([*learning, method], model, setting, config, *teachers)
+    cut = _phase(method, model, setting, None)
+    if teacher is None and config is None:
+        return cut
+    return _phase_of(learning or [Supervised()], cut, setting, config, *teachers)
+
+
+def sparsify(
+    model: Model,
+    task: Task,
+    method: Method,
+    *,
+    teacher: Knowing | None = None,
+    config: TrainingConfig | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Model:
+    """Train a model that is sparse from its first step (``RigL``, ``SET``, ``DST``), under a teacher where one is given."""
+    return prune(model, task, method, teacher=teacher, config=config, seed=seed, progress=progress)
 
 
 def quantize(
@@ -204,9 +252,15 @@ def gate(
 
 
 def _phase(method: Method, model: Model, setting: Setting, config: TrainingConfig | None, *teachers: Teacher) -> Model:
+    return _phase_of([method], model, setting, config, *teachers)
+
+
+def _phase_of(
+    methods: Sequence[Method], model: Model, setting: Setting, config: TrainingConfig | None, *teachers: Teacher
+) -> Model:
     wanted = config or TrainingConfig()
-    training = resolved_training(setting, wanted, model) if method.trains else None
-    methods = resolved_methods(setting, [method], wanted)
+    training = resolved_training(setting, wanted, model) if any(one.trains for one in methods) else None
+    methods = resolved_methods(setting, methods, wanted)
     made = run_phase(setting, methods, model, training, teachers, LatencyCost(setting, RUNTIME))
     return replace(made[-1], task=setting.task)
 
