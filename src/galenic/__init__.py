@@ -38,7 +38,19 @@ __version__ = "0.1.0"
 # home folder and reports every model that it loads to Microsoft.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_VERBS = ("build", "distill", "export", "gate", "load_task", "measure", "predict", "prune", "quantize", "sparsify", "train")
+_VERBS = (
+    "build",
+    "distill",
+    "export",
+    "gate",
+    "load_task",
+    "measure",
+    "predict",
+    "prune",
+    "quantize",
+    "sparsify",
+    "train",
+)
 _NOUNS = {
     "Artifact": "artifact",
     "Floors": "gate",

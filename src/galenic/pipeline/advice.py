@@ -13,6 +13,7 @@ from galenic.record.report import Parity
 from galenic.reporting.layers import divergence, divergence_range
 from galenic.reporting.numbers import milliseconds, ratio, size
 from galenic.reporting.words import gain
+from galenic.zoo.model import Model, removed_share
 
 FEW_LAYERS = 3
 MOST = 0.5
@@ -56,6 +57,18 @@ def speed_sentence(plain: Latency, file: Latency, speedup: Ratio) -> str:
     if speedup.low > 1:
         return f"It is faster than its own float file here: {numbers}."
     return f"It is about as fast as its own float file here: {numbers}."
+
+
+def sparsity_sentences(title: str, model: Model) -> list[str]:
+    """What a model's zeros are worth, and what its pruning had to say; nothing where no weight was removed."""
+    if model.sparsity is None:
+        return []
+    worth = "No speed-up in this runtime: it computes with zeros as with other numbers."
+    found = [f"{title}: {removed_share(model) * 100:.1f} % of its prunable weights are zero. {worth}"]
+    if model.sparsity.training_flops is not None:
+        share = model.sparsity.training_flops * 100
+        found.append(f"{title}: {share:.0f} % of the dense training's arithmetic, counted as if zeros cost nothing.")
+    return [*found, *(f"{title}: {note}." for note in model.sparsity.notes)]
 
 
 def is_slower(speedup: Ratio | None) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from galenic.compress.distill.answers import refuse_other_classes
 from galenic.compress.method import Teacher
 from galenic.compress.supervised import Supervised
-from galenic.pipeline.advice import speed_sentence
+from galenic.pipeline.advice import sparsity_sentences, speed_sentence
 from galenic.pipeline.costs import LatencyCost
 from galenic.pipeline.file_stages import Measured, duel_stage, export_stage, measure_stage, parity_of, predict_stage
 from galenic.pipeline.plan import Phase, Plan
@@ -40,6 +40,7 @@ class Finished:
         parity: against the torch model it came from, None for an outside file.
         plain: of a quantized file the float file of the same model, for the same runtime.
         speedup: how many times faster than that one it is.
+        notes: about the model that it came from.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Finished:
     parity: Parity | None
     plain: Finished | None = None
     speedup: Ratio | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def run_chain(setting: Setting, plan: Plan) -> Chain:
             *student.notes,
             *_scores(teachers.taught_by),
             *_speeds(walked.steps),
+            *(note for step in walked.steps for note in step.notes),
         ),
         teachers=teachers.taught_by,
         probe=walked.probe,
@@ -249,7 +252,8 @@ def _finish_step(setting: Setting, recipe: Recipe, phase: Phase, number: int, la
     setting.progress(f"exporting {phase.name}", 1, 1)
     name = "-".join([str(number), *(method.name for method in phase.methods), *([label] if label else [])])
     title = f"{model.lineage[0]}, {' + '.join(model.lineage[1:])}"
-    return finish(setting, recipe, artifact, model, name, title)
+    finished = finish(setting, recipe, artifact, model, name, title)
+    return replace(finished, notes=tuple(sparsity_sentences(title, model)))
 
 
 def _plain(setting: Setting, recipe: Recipe, model: Model, known: Sequence[Finished]) -> Finished:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from galenic.compress.method import Method, TeacherNeed
+from galenic.compress.supervised import Supervised
 from galenic.record.errors import RecipeError
 from galenic.record.recipe import ENSEMBLE, ModelRecipe, Recipe
 from galenic.zoo.build import find_architecture
@@ -76,6 +77,16 @@ def _check_ensemble(one: ModelRecipe, role: str) -> None:
         )
 
 
+def _learns_from_itself(phases: Sequence[Sequence[Method]]) -> bool:
+    """Whether a phase distils the reference into itself, before anything was cut from it or rounded."""
+    for phase in phases:
+        if any(type(method) is not Supervised and not method.needs_teacher for method in phase):
+            return False
+        if any(method.needs_teacher for method in phase):
+            return True
+    return False
+
+
 def _check_student(recipe: Recipe, phases: Sequence[Sequence[Method]]) -> None:
     student = recipe.student
     if student is None and recipe.reference.is_file:
@@ -84,10 +95,10 @@ def _check_student(recipe: Recipe, phases: Sequence[Sequence[Method]]) -> None:
             expected="a [student] that can be changed; a file cannot",
             todo='add [student] with model = "..." (`galenic models` lists them)',
         )
-    if student is None and any(m.needs_teacher for phase in phases for m in phase):
+    if student is None and _learns_from_itself(phases):
         raise RecipeError(
-            given="a distillation without a student",
-            expected="a [student] that learns from the reference",
+            given="a distillation of the reference into itself, without a student",
+            expected="a [student] that learns from the reference, or a phase before it that prunes",
             todo='add [student] with model = "..." (`galenic models` lists them)',
         )
     if student is None:
