@@ -28,6 +28,7 @@ METHODS = [
     "GradualMagnitude",
     "HalfPrecision",
     "HiddenStates",
+    "LayerPruning",
     "LogitStandardization",
     "MagnitudePruning",
     "MixedPrecision",

@@ -19,6 +19,7 @@ from galenic.compress.distill.pairs import Pair as Pair
 from galenic.compress.distill.progressive import Assistant as Assistant
 from galenic.compress.prune import ChannelPruning as ChannelPruning
 from galenic.compress.prune import GradualMagnitude as GradualMagnitude
+from galenic.compress.prune import LayerPruning as LayerPruning
 from galenic.compress.prune import MagnitudePruning as MagnitudePruning
 from galenic.compress.prune import NOfM as NOfM
 from galenic.compress.prune.channels import ChannelScope as ChannelScope
