@@ -55,10 +55,10 @@ def test_pruning_comes_before_quantization_and_may_come_more_than_once() -> None
     ("parts", "words"),
     [
         ((REFERENCE, STUDENT, INT8, TAUGHT), "trains after static_int8"),
-        ((REFERENCE, INT8, PRUNED), "phase 2 (magnitude) prunes what static_int8 has quantized"),
+        ((REFERENCE, INT8, PRUNED), "phase 2 (magnitude) changes what static_int8 has quantized"),
         (
             (REFERENCE, PRUNED, INT8, PRUNED.replace("magnitude", "n_of_m")),
-            "phase 3 (n_of_m) prunes what static_int8 has",
+            "phase 3 (n_of_m) changes what static_int8 has",
         ),
         ((REFERENCE, INT8, GRADUAL), "phase 2 (gradual_magnitude) trains after static_int8"),
         ((REFERENCE, STUDENT, TAUGHT, INT8, INT8), "quantizes what static_int8 has quantized"),

@@ -95,5 +95,5 @@ def test_options_that_cannot_be_are_refused_before_any_work(options: str, why: s
 
 
 def test_pruning_after_quantization_is_refused_before_any_work() -> None:
-    with pytest.raises(RecipeError, match=r"phase 2 \(channels\) prunes what static_int8 has quantized"):
+    with pytest.raises(RecipeError, match=r"phase 2 \(channels\) changes what static_int8 has quantized"):
         make_plan(recipe(INT8, CHANNELS, "ratio = 0.5\n"))

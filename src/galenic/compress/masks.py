@@ -88,7 +88,7 @@ def masks_of(module: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
 def apply_masks(module: nn.Module, masks: Masks) -> None:
     """Set removed weights to zero, in place."""
     for weight, mask in _pairs(module, masks):
-        weight.mul_(mask)
+        weight.masked_fill_(~mask, 0.0)  # a product would make zeros of two signs
 
 
 def hold(masks: Masks) -> Callback:
@@ -100,7 +100,7 @@ def hold(masks: Masks) -> Callback:
     def without_gradient(state: State) -> None:
         for weight, mask in _pairs(state.model, masks):
             if weight.grad is not None:
-                weight.grad.mul_(mask)
+                weight.grad.masked_fill_(~mask, 0.0)
 
     def zero_again(state: State) -> None:
         apply_masks(state.model, masks)

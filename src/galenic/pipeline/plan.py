@@ -196,9 +196,9 @@ def _check_order(phases: Sequence[Phase]) -> None:
             )
         if quantized_by and not phase.quantizes:
             raise RecipeError(
-                given=f"phase {number} ({phase.name}) prunes what {quantized_by} has quantized",
-                expected="pruning before quantization: the integers' grids were found for the weights that were there",
-                todo=f"move {phase.name} in front of {quantized_by}; what is removed stays removed",
+                given=f"phase {number} ({phase.name}) changes what {quantized_by} has quantized",
+                expected="quantization last: the integers' grids were found for the weights that were there",
+                todo=f"move {phase.name} in front of {quantized_by}; zeros that a pruning makes are held",
             )
         if trains and phase.training is None:
             raise RecipeError(

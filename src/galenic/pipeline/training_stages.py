@@ -153,7 +153,7 @@ def _inputs(
         "seed": setting.seed,
         "threads": setting.threads,
         **({"quantizing": quantizing} if quantizing else {}),
-        **({"sparsity": sparsity.model_dump(mode="json")} if sparsity else {}),
+        **({"sparsity": [shared.PRUNING_VERSION, sparsity.model_dump(mode="json")]} if sparsity else {}),
         **({"pruning": pruning} if pruning else {}),
     }
 
