@@ -105,6 +105,9 @@ def test_nothing_that_was_removed_comes_back(seed: int, removed: float, sparsity
     for name, mask in masks.items():
         assert mask.shape == scores[name].shape
         assert not (mask & ~before[name]).any()
+    alive, kept_now = (sum(int(mask.sum()) for mask in each.values()) for each in (before, masks))
+    if threshold in (Threshold.GLOBAL, Threshold.DEVIATION):  # 21 + 48 + 30 weights
+        assert kept_now == min(alive, 99 - round(sparsity * 99))
 
 
 @given(seed=st.integers(0, 999), sparsity=st.floats(0.01, 0.8))

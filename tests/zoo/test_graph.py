@@ -11,7 +11,19 @@ from torch.nn import functional as F
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
 from galenic.zoo.build import build
-from galenic.zoo.graph import NORMS, bound, folded, layers, run, tensors, traced, unique, unit_variance, values
+from galenic.zoo.graph import (
+    NORMS,
+    bound,
+    folded,
+    last_layers,
+    layers,
+    run,
+    tensors,
+    traced,
+    unique,
+    unit_variance,
+    values,
+)
 from galenic.zoo.model import Model
 
 
@@ -133,3 +145,49 @@ def test_a_name_that_comes_again_gets_a_number() -> None:
     taken = {"input"}
     assert [unique(name, taken) for name in ("a", "a", "b", "a", "input")] == ["a", "a:1", "b", "a:2", "input:1"]
     assert taken == {"input", "a", "a:1", "b", "a:2", "input:1"}
+
+
+class Joined(nn.Module):
+    """Two ends that are added up or put side by side; what is before them is no end."""
+
+    def __init__(self, joined: str) -> None:
+        super().__init__()
+        self.joined = joined
+        self.stem, self.left, self.right = nn.Linear(4, 4), nn.Linear(4, 2), nn.Sequential(nn.Linear(4, 2), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).relu()
+        left, right = self.left(x), self.right(x)
+        return left + right * 2 if self.joined == "sum" else torch.cat([left, right], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "expected"),
+    [
+        (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)), (4,), {"2"}),
+        (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2), nn.ReLU(), nn.Flatten()), (4,), {"1"}),
+        (
+            nn.Sequential(nn.Conv2d(1, 3, 1), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            (1, 3, 3),
+            {"1"},
+        ),
+        (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2), nn.BatchNorm1d(2)), (4,), {"1"}),
+        (
+            nn.Sequential(nn.ConvTranspose2d(1, 2, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            (1, 3, 3),
+            {"0"},
+        ),
+        (nn.Sequential(nn.Flatten(), nn.ReLU()), (2,), set()),
+        (Joined("sum"), (4,), {"left", "right.0"}),
+        (Joined("side by side"), (4,), {"left", "right.0"}),
+    ],
+    ids=["dense", "relu", "convolution", "norm", "transposed", "none", "sum", "side by side"],
+)
+def test_the_last_layers_are_those_whose_outputs_become_the_logits(module, shape, expected: set[str]) -> None:
+    found = last_layers(as_model(module, shape, 2))
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
+def test_the_last_layer_of_a_residual_net_is_its_classifier() -> None:
+    assert last_layers(build("resnet8", (1, 12, 12), 2)) == ("classifier",)

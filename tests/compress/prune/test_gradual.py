@@ -137,6 +137,14 @@ def test_every_threshold_ends_at_its_share(threshold: Threshold, bench: Bench) -
     assert made.lineage == ("mlp", "gradual_magnitude")
     assert made.sparsity.parameters == ("features.1.weight", "classifier.weight")
     assert 0.5 < made.sparsity.training_flops < 1
+    left = {name: made.module.get_parameter(name) != 0 for name in made.sparsity.parameters}
+    body, head = left.values()
+    if threshold is Threshold.UNIFORM:
+        assert (int(body.sum()), int(head.sum())) == (576, 8)
+    if threshold is Threshold.ERK:  # sides 152 and 10: 584 / 162 of 10 are more than 16
+        assert (int(body.sum()), int(head.sum())) == (568, 16)
+    if threshold is Threshold.TOP_K:
+        assert (body.sum(dim=1).tolist(), head.sum(dim=1).tolist()) == ([72] * 8, [4, 4])
 
 
 def test_what_it_costs_follows_the_ramp(bench: Bench) -> None:
@@ -169,6 +177,49 @@ class Killed(Exception):
     """Stands for a kill."""
 
 
+class Bomb(Watching):
+    """Kills the training after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def contribute(self, model: Model, bench: Bench) -> Contribution:
+        def go_off(state: State) -> None:
+            if state.step == self.step:
+                raise Killed
+
+        return Contribution(model, callbacks=(Callback(step_taken=go_off),))
+
+
+def alike(one: Model, other: Model) -> None:
+    assert one.sparsity == other.sparsity
+    for name, tensor in one.module.state_dict().items():
+        assert torch.equal(tensor, other.module.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("before", [0.0, 0.4])
+@pytest.mark.parametrize("step", [2, 7, 10])
+def test_a_training_that_is_killed_within_an_epoch_goes_on_to_the_same_model(
+    step: int, before: float, bench: Bench
+) -> None:
+    """An epoch has 3 steps and the ramp is steps 0 to 14."""
+    start = mlp()
+    if before:
+        (start,) = MagnitudePruning(sparsity=before).apply(start, bench)
+    method = GradualMagnitude(sparsity=0.75, initial=0.1, every_steps=2, end=0.8)
+    (whole,) = method.apply(start, replace(bench, folder=bench.folder / "whole"))
+    live: list[TrainedMethod] = [method, Bomb(step)]
+    dud: list[TrainedMethod] = [method, Bomb(-1)]
+    with pytest.raises(Killed):
+        train_together(live, start, bench)
+    seen: list[int] = []
+    told = replace(bench, progress=lambda work, done, total, note="": seen.append(done))
+    made = train_together(dud, start, told)
+    assert seen == list(range(step // 3, 7)), "from the last epoch that was finished"
+    alike(whole, made)
+    assert removed_share(made) == 0.75
+
+
 @pytest.mark.parametrize("ema", [0.9, 0.0])
 def test_a_training_that_is_killed_on_its_ramp_goes_on_to_the_same_model(ema: float, bench: Bench) -> None:
     method = GradualMagnitude(sparsity=0.75, initial=0.1, every_steps=2, end=0.8)
@@ -188,9 +239,7 @@ def test_a_training_that_is_killed_on_its_ramp_goes_on_to_the_same_model(ema: fl
             method.apply(mlp(), replace(bench, progress=until(epoch)))
     (made,) = method.apply(mlp(), replace(bench, progress=lambda work, done, total, note="": seen.append(done)))
     assert seen == [3, 4, 5, 6]
-    for name, tensor in whole.module.state_dict().items():
-        assert torch.equal(tensor, made.module.state_dict()[name]), name
-    assert made.sparsity == whole.sparsity
+    alike(whole, made)
 
 
 def test_models_and_options_that_are_impossible_are_refused(bench: Bench) -> None:

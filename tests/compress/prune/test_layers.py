@@ -128,3 +128,16 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ModelError, match="quantized"):
         LayerPruning().refuse_model(replace(model, quant=QuantSpec(rule=QuantRule())))
     LayerPruning(count=1).refuse_model(model)
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert"])
+def test_layers_of_a_transformer_go_whole(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    options = {"vocabulary": 50, "hidden": 32, "layers": 3, "heads": 2, "intermediate": 64}
+    model = build(name, (16,), 2, options=options)
+    made = prune_layers(model, 2, lambda _: 0.0)
+    assert len(removable(made)) == 1
+    tokens = torch.randint(1, 50, (2, 16))
+    loaded = load_model(save_model(made, tmp_path))
+    with torch.no_grad():
+        assert torch.equal(loaded.module(tokens), made.module(tokens))

@@ -20,12 +20,13 @@ from galenic.compress.quantize.adaround import AdaRound
 from galenic.compress.quantize.int4 import StaticW4A8
 from galenic.compress.quantize.qat import QAT
 from galenic.compress.quantize.static_int8 import StaticInt8
+from galenic.compress.quantize.weights import scales_of
 from galenic.compress.supervised import Supervised
 from galenic.compress.thresholds import Threshold
 from galenic.exporters.onnxruntime import EXPORTER
 from galenic.record.errors import ModelError
 from galenic.record.model import ModelSpec
-from galenic.record.quant import QuantRule, QuantSpec
+from galenic.record.quant import QuantRule, QuantSpec, TensorRole
 from galenic.record.sparsity import Sparsity
 from galenic.record.training import TrainingConfig
 from galenic.zoo.graph import folded
@@ -142,6 +143,9 @@ def test_a_second_pruning_counts_the_first_and_brings_nothing_back(bench: Bench)
     assert sorted(kept[kept != 0].abs().tolist()) == sorted(left.abs().tolist())[-3:]
     (less,) = MagnitudePruning(sparsity=0.25).apply(half, bench)
     assert weights_hash(less) == weights_hash(half), "0.25 are gone already"
+    (drawn,) = MagnitudePruning(sparsity=0.75, score=WeightScore.RANDOM).apply(half, replace(bench, seed=5))
+    assert removed_share(drawn) == 0.75, "draws among those that are left"
+    assert torch.equal(drawn.module[0].weight != 0, (drawn.module[0].weight != 0) & (half.module[0].weight != 0))
     (other,) = MagnitudePruning(sparsity=0.5, keep=("0",)).apply(half, bench)
     assert other.sparsity == Sparsity(parameters=("0.weight", "2.weight"))
 
@@ -195,6 +199,18 @@ def test_a_fine_tuning_leaves_zeros_and_moves_the_others(bench: Bench) -> None:
     assert (loose.module[8].weight[zero] != 0).any(), "zeros that nobody names are trained"
 
 
+def check_grids(made: Model) -> None:
+    """Every pruned weight is an integer of its bits times its channel's scale."""
+    assert made.quant is not None
+    points = {f"{p.tensor}.weight": p for p in made.quant.points if p.role is TensorRole.WEIGHT}
+    assert set(points) == set(made.sparsity.parameters)
+    for name, point in points.items():
+        rows = made.module.get_parameter(name).detach().flatten(1)
+        integers = rows / scales_of(point, len(rows))
+        torch.testing.assert_close(integers, integers.round(), atol=1e-4, rtol=0)
+        assert 0 < integers.abs().max() <= 2 ** (point.bits - 1) - 1 + 1e-4
+
+
 def teacher(bench: Bench) -> Teacher:
     def predict(inputs: np.ndarray) -> np.ndarray:
         difference = 8 * (inputs[:, 0, :, :6].mean(axis=(1, 2)) - inputs[:, 0, :, 6:].mean(axis=(1, 2)) - 0.6)
@@ -208,7 +224,7 @@ def test_zeros_stay_in_a_distillation_that_is_aware_of_integers(bits: int, bench
     start = pruned(bench)
     made = train_together([SoftTarget(), QAT(weight_bits=bits)], start, replace(bench, teachers=(teacher(bench),)))
     check_zeros(made, start, least=0.3)
-    assert made.quant is not None
+    check_grids(made)
     assert made.quant.weights_hash == weights_hash(made)
     assert made.lineage == ("net", "magnitude", "soft_target", "qat")
 
@@ -222,6 +238,7 @@ def test_zeros_stay_where_integers_are_calibrated(method: Method, bench: Bench) 
     start = pruned(bench)
     (made,) = method.apply(start, bench)
     check_zeros(made, start, least=0.3)
+    check_grids(made)
     assert not torch.equal(made.module[8].weight, start.module[8].weight), "something was rounded"
 
 

@@ -61,6 +61,14 @@ def test_one_of_two_fits_every_layer_here(bench: Bench) -> None:
     assert made.sparsity == Sparsity(parameters=("0.weight", "2.weight"))
 
 
+def test_layers_that_are_kept_stay_dense_and_are_in_no_note(bench: Bench) -> None:
+    start = dense()
+    (made,) = NOfM(n=1, m=2, keep=("0",)).apply(start, bench)
+    assert torch.equal(made.module[0].weight, start.module[0].weight)
+    assert (made.module[2].weight != 0).sum(dim=1).tolist() == [1, 1]
+    assert made.sparsity == Sparsity(parameters=("2.weight",))
+
+
 def test_of_a_convolution_groups_lie_along_the_input_channels() -> None:
     torch.manual_seed(0)
     conv, thin = nn.Conv2d(8, 3, 3), nn.Conv2d(3, 3, 3, groups=3)
