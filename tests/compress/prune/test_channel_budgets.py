@@ -110,13 +110,33 @@ def test_the_least_ratio_within_a_budget_is_found_by_halving() -> None:
     def cost(ratio: float) -> float:
         return 100 - 100 * ratio
 
-    found: float = within(50, "ms", cost, pruned)  # type: ignore[assignment, arg-type]
+    found: float = within(0.0, 50, "ms", cost, pruned)  # type: ignore[assignment, arg-type]
     assert 0.5 <= found <= 0.5 + MOST / 2**7
     assert (tried[0], len(tried)) == (MOST, 8)
-    found = within(90, "ms", cost, pruned)  # type: ignore[assignment, arg-type]
+    found = within(0.0, 90, "ms", cost, pruned)  # type: ignore[assignment, arg-type]
     assert 0.3 <= found <= 0.3 + MOST / 2**7
     with pytest.raises(BudgetMissed, match="it is 5 ms"):
-        within(4.9, "ms", cost, pruned)  # type: ignore[arg-type]
+        within(0.0, 4.9, "ms", cost, pruned)  # type: ignore[arg-type]
+
+
+def test_a_model_that_is_within_its_budget_loses_nothing(bench: Bench) -> None:
+    start = mlp()
+    (made,) = ChannelPruning(latency_ms=100).apply(start, replace(bench, cost=milliseconds))
+    assert (made.spec.history, made.lineage[-1]) == ((), "channels")
+    assert weights_hash(made) == weights_hash(start)
+
+
+def test_a_budget_without_rounding_leaves_every_layer_a_channel(bench: Bench) -> None:
+    start = build("resnet8", (1, 12, 12), 2)
+    method = ChannelPruning(macs_ratio=0.5, round_to=1)
+    method.refuse_model(start)
+    (made,) = method.apply(start, bench)
+    assert 0.45 * count_macs(start) < count_macs(made) <= 0.5 * count_macs(start)
+
+
+def test_a_score_that_judges_nothing_here_is_refused_before_any_work() -> None:
+    with pytest.raises(ModelError, match="in which batch_norm judges no channel"):
+        ChannelPruning(ratio=0.5, score="batch_norm").refuse_model(mlp())
 
 
 def test_a_latency_that_nothing_measures_is_refused(bench: Bench) -> None:

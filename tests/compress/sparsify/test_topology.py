@@ -18,6 +18,7 @@ from galenic.compress.method import Bench, TrainedMethod
 from galenic.compress.prune.magnitude import MagnitudePruning
 from galenic.compress.sparsify import METHODS
 from galenic.compress.sparsify.rigl import gradient_growth
+from galenic.compress.sparsify.set import random_growth
 from galenic.compress.sparsify.topology import Moves, forget_momentum, moved, random_masks
 from galenic.record.errors import ModelError
 from galenic.record.quant import QuantRule, QuantSpec
@@ -73,6 +74,12 @@ def test_moves_are_due_along_a_cosine_that_ends() -> None:
     halfway = replace(moves, every_steps=25, until=0.5)
     assert halfway.due(25, 100) == pytest.approx(0.15), "half of the share in the middle"
     assert (halfway.due(0, 100), halfway.due(24, 100), halfway.due(50, 100), halfway.due(75, 100)) == (0, 0, 0, 0)
+
+
+def test_nothing_moves_in_the_last_step_where_it_would_not_be_trained() -> None:
+    moves = Moves(random_growth, share=0.5, every_steps=3, until=1.0, looks_at_gradients=False)
+    assert [step for step in range(10) if moves.due(step, 10)] == [3, 6]
+    assert [step for step in range(11) if moves.due(step, 11)] == [3, 6, 9]
 
 
 def test_random_masks_have_the_counts_of_their_distribution() -> None:

@@ -1,7 +1,8 @@
 """Structured pruning: channels that are worth least are taken out of the net, with all that hangs on them.
 
-    l1, l2        mean over the coupled weights of |w|^p of a channel's own (Li et al., ICLR 2017, arXiv:1608.08710)
-    taylor        the same of |w dL/dw| (Molchanov et al., CVPR 2019, arXiv:1906.10771); gradients of some training rows
+    l1, l2        mean over the coupled layers of the sum of |w|^p of a channel's weights (Li et al., ICLR 2017, arXiv:1608.08710)
+    taylor        the same of |w dL/dw|, without batch norms (Molchanov et al., CVPR 2019, arXiv:1906.10771); gradients of some
+                  training rows
     batch_norm    |gamma| of the batch norms behind it (Liu et al., ICCV 2017, arXiv:1708.06519)
     random        the control
     uniform       every group of coupled layers loses the same share           global    the lowest scores / their group's mean go
@@ -74,13 +75,15 @@ class Choice:
         score: what a channel is worth.
         scope: uniform or global.
         round_to: what is left of every layer is a multiple of it.
-        keep: patterns of module paths that are left alone.
+        keep: patterns of module paths whose channels all stay: what they give, and what hangs on that.
+        spare: one channel of a layer stays, where an error would say that it loses all of them.
     """
 
     score: ChannelScore = ChannelScore.L2
     scope: ChannelScope = ChannelScope.UNIFORM
     round_to: int = 8
     keep: tuple[str, ...] = ()
+    spare: bool = False
 
 
 Backward = Callable[[nn.Module], None]
@@ -141,8 +144,14 @@ def coupled(model: Model, graph: Any, choice: Choice, backward: Backward, seed: 
         for group in graph.get_all_groups(ignored_layers=kept, root_module_types=[nn.modules.conv._ConvNd, nn.Linear]):
             scores = importance(group)
             if isinstance(scores, Tensor) and not any(_in_groups(dep.target.module) for dep, _ in group):
-                found.append(Coupled(paths[id(group[0][0].target.module)], scores.detach()))
+                found.append(Coupled(paths[id(group[0][0].target.module)], scores.detach().nan_to_num(0.0)))
     model.module.zero_grad(set_to_none=True)
+    if not found:
+        raise ModelError(
+            given=f"{model.spec.architecture}, in which {choice.score.value} judges no channel that may go",
+            expected="layers that keep does not name, with batch norms behind them for batch_norm",
+            todo="choose another score, or shorten keep",
+        )
     return found
 
 
@@ -168,7 +177,7 @@ def _rounded(channels: int, gone: int, choice: Choice) -> int:
     if channels <= choice.round_to and choice.round_to > 1:
         return 0
     left = (channels - gone) // choice.round_to * choice.round_to
-    if left == 0 and choice.round_to == 1:
+    if left == 0 and choice.round_to == 1 and not choice.spare:
         raise ModelError(
             given=f"a ratio that takes all {channels} channels of a layer",
             expected="a layer that something comes through",
@@ -198,12 +207,18 @@ def still_answering(model: Model) -> Model:
     return model
 
 
-def within(budget: float, unit: str, cost: Callable[[Model], float], pruned: Callable[[float], Model]) -> Model:
+def within(
+    model: Model, budget: float, unit: str, cost: Callable[[Model], float], pruned: Callable[[float], Model]
+) -> Model:
     """The least pruned model whose cost is within a budget, found by bisection of the ratio; it was measured itself.
+
+    A model that is within the budget as it is loses nothing.
 
     Raises:
         BudgetMissed: it is not met at the largest ratio; what is nearest is said.
     """
+    if cost(model) <= budget:
+        return model
     best = pruned(MOST)
     least = cost(best)
     if least > budget:
@@ -216,12 +231,12 @@ def within(budget: float, unit: str, cost: Callable[[Model], float], pruned: Cal
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         try:
-            model = pruned(middle)
+            smaller = pruned(middle)
         except ModelError:  # so little that nothing goes
             low = middle
             continue
-        if cost(model) <= budget:
-            best, high = model, middle
+        if cost(smaller) <= budget:
+            best, high = smaller, middle
         else:
             low = middle
     return best
@@ -238,7 +253,7 @@ class ChannelPruning(Record):
         score: l1, l2, taylor, batch_norm, or random as the control.
         scope: uniform: every group of coupled layers loses the same share; global: the least of the whole net go.
         round_to: what is left of every layer is a multiple of it; a layer with no more channels than that stays whole.
-        keep: patterns of module paths that are left alone; the last layer always is.
+        keep: patterns of module paths whose channels all stay: what they give, and what hangs on that. The last layer's do.
     """
 
     name: ClassVar[str] = "channels"
@@ -268,7 +283,7 @@ class ChannelPruning(Record):
     @property
     def choice(self) -> Choice:
         """How channels are chosen."""
-        return Choice(self.score, self.scope, self.round_to, self.keep)
+        return Choice(self.score, self.scope, self.round_to, self.keep, spare=self.ratio is None)
 
     @property
     def measures_cost(self) -> bool:
@@ -279,7 +294,8 @@ class ChannelPruning(Record):
         """Raise ModelError where the net cannot be traced, is quantized or a text net, or a pattern matches no module."""
         refuse_text(model)
         refuse_pruning(model, self.name)
-        prune_channels(model, self.ratio or MOST, replace(self.choice, score=ChannelScore.L2), lambda _: None)
+        score = ChannelScore.L2 if self.score is ChannelScore.TAYLOR else self.score
+        prune_channels(model, self.ratio or MOST, replace(self.choice, score=score), lambda _: None)
 
     def apply(self, model: Model, bench: Bench) -> list[Model]:
         """The smaller model."""
@@ -293,9 +309,9 @@ class ChannelPruning(Record):
 
     def _within(self, model: Model, bench: Bench, pruned: Callable[[float], Model]) -> Model:
         if self.macs_ratio is not None:
-            return within(self.macs_ratio * count_macs(model), "MACs", count_macs, pruned)
+            return within(model, self.macs_ratio * count_macs(model), "MACs", count_macs, pruned)
         if self.size_ratio is not None:
-            return within(self.size_ratio * parameters(model), "parameters", parameters, pruned)
+            return within(model, self.size_ratio * parameters(model), "parameters", parameters, pruned)
         assert self.latency_ms is not None
         cost = bench.cost
         if cost is None:
@@ -304,7 +320,7 @@ class ChannelPruning(Record):
                 expected="a runtime that the net is measured in, as `galenic compress` does",
                 todo="run it from a recipe, or give ratio, macs_ratio or size_ratio",
             )
-        return within(self.latency_ms, "ms", lambda one: cost(one).value, pruned)
+        return within(model, self.latency_ms, "ms", lambda one: cost(one).value, pruned)
 
 
 def refuse_text(model: Model) -> None:

@@ -31,7 +31,7 @@ class RigL(Record):
         sparsity: the share of the weights that are not there, between 0 and 1.
         distribution: erk or uniform: how the others are spread over layers.
         share: of a layer's weights that move at first; it falls to 0 along a cosine.
-        every_steps: how many steps lie between two moves.
+        every_steps: how many steps lie between two moves; a step that moves the mask trains nothing.
         until: the share of the training after which the mask stays.
         keep: patterns of module paths that stay dense.
     """
@@ -45,7 +45,7 @@ class RigL(Record):
     sparsity: float = Field(default=0.8, gt=0, lt=1)
     distribution: Distribution = Distribution.ERK
     share: float = Field(default=0.3, gt=0, lt=1)
-    every_steps: int = Field(default=100, ge=1)
+    every_steps: int = Field(default=100, ge=2)
     until: float = Field(default=0.75, gt=0, le=1)
     keep: tuple[str, ...] = ()
 

@@ -52,7 +52,8 @@ class Moves:
     def due(self, step: int, steps: int) -> float:
         """The share of weights that this step (counted from zero) moves; 0 where it is a step like others."""
         end = self.until * steps
-        if step == 0 or step >= end or step % self.every_steps:
+        last = step == steps - 1  # what grows then would never be trained
+        if step == 0 or last or step >= end or step % self.every_steps:
             return 0.0
         return self.share * (1 + math.cos(math.pi * step / end)) / 2
 
