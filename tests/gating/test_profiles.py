@@ -6,6 +6,7 @@ from galenic.compress.methods import METHODS
 from galenic.gating.profiles import all_profiles, check_runtime, fragment, load_profile
 from galenic.record.errors import RecipeError
 from galenic.record.profile import RUNTIME_NAMES
+from galenic.record.recipe import PhaseRecipe
 from galenic.runtimes.load import RUNTIMES
 
 
@@ -44,9 +45,10 @@ def test_precisions_and_accuracies_are_limits_where_the_table_names_them():
 
 
 @pytest.mark.parametrize("name", ["cortex-m4", "cortex-m7"])
-def test_an_embedded_preset_says_that_it_does_not_prune(name):
+def test_an_embedded_preset_prunes_before_it_quantizes(name):
     (preset,) = load_profile(name).preset
-    assert "pruning, meant to come before INT4, does not exist in this version" in preset.summary
+    phases = [PhaseRecipe.model_validate(one).methods for one in tomllib.loads(preset.recipe)["phase"]]
+    assert phases == [("soft_target",), ("soft_target", "gradual_magnitude"), ("static_w4a8",)]
 
 
 def test_microcontrollers_are_limited_by_flash_and_ram():
@@ -85,7 +87,8 @@ def test_a_packaged_preset_is_for_its_profiles_runtimes_and_methods_that_exist(p
         values = tomllib.loads(fragment(profile, preset))
         assert values["profile"] == profile.name
         assert values["runtime"] in profile.runtimes
-        assert {phase["method"] for phase in values["phase"]} <= {method.name for method in METHODS}
+        named = [name for phase in values["phase"] for name in PhaseRecipe.model_validate(phase).methods]
+        assert set(named) <= {method.name for method in METHODS}
     assert set(profile.runtimes) <= set(RUNTIME_NAMES)
 
 

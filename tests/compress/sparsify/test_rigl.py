@@ -80,8 +80,9 @@ def test_what_is_grown_has_an_empty_momentum_and_the_optimizer_passes_over(bench
     model = mlp()
     contribution = METHOD.contribute(model, bench)
     optimizer, masks = torch.optim.AdamW(model.module.parameters()), contribution.callbacks[1].remembered
+    generator = torch.Generator().manual_seed(1)
     for parameter in model.module.parameters():
-        parameter.grad = torch.rand_like(parameter) + 1
+        parameter.grad = torch.rand(parameter.shape, generator=generator) + 1
     optimizer.step()
     before = {name: mask.clone() for name, mask in masks.items()}
     contribution.callbacks[0].gradients_ready(State(model.module, optimizer, 1, 4, 6, STEPS))

@@ -218,14 +218,14 @@ def within(
         BudgetMissed: it is not met at the largest ratio; what is nearest is said.
     """
     if cost(model) <= budget:
-        return model
+        return replace(model, module=deepcopy(model.module))
     best = pruned(MOST)
     least = cost(best)
     if least > budget:
         raise BudgetMissed(
-            given=f"a budget of {budget:.4g} {unit}; with {MOST:g} of the channels gone it is {least:.4g} {unit}",
+            given=f"a budget of {budget:.4g} {unit}; with {MOST:g} of the channels gone it is {least:.6g} {unit}",
             expected="a budget that channels can pay",
-            todo=f"raise it to {least:.4g} {unit} or more, or begin with a smaller net",
+            todo=f"raise it to {least:.6g} {unit} or more, or begin with a smaller net",
         )
     low, high = 0.0, MOST
     for _ in range(HALVINGS):
