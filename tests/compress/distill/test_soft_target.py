@@ -151,10 +151,10 @@ def test_the_temperature_follows_its_schedule(task, tmp_path: Path) -> None:
         ({"alpha": 1.2}, "alpha", "less than or equal to 1"),
         ({"alpha": -0.1}, "alpha", "greater than or equal to 0"),
         ({"final_temperature": 0, "schedule": "linear"}, "final_temperature", "greater than 0"),
-        ({"final_temperature": 1}, "final_temperature", "schedule = 'linear' or 'cosine'"),
+        ({"final_temperature": 1}, "final_temperature", "schedule = 'linear', 'cosine' or 'cubic'"),
         ({"schedule": "cosine"}, "final_temperature", "a temperature"),
         ({"temperature": math.inf, "schedule": "linear", "final_temperature": 1}, "final_temperature", "finite"),
-        ({"schedule": "curly", "final_temperature": 1}, "schedule", "'constant', 'linear' or 'cosine'"),
+        ({"schedule": "curly", "final_temperature": 1}, "schedule", "'constant', 'linear', 'cosine' or 'cubic'"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, object], key: str, expected: str) -> None:

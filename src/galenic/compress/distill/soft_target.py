@@ -85,7 +85,7 @@ class SoftTarget(Record):
 
     Attributes:
         temperature: T; 2.5 to 4 for small students (Hinton's table); ``inf`` matches logits.
-        schedule: how T changes in the course of the training: not at all, linear or cosine.
+        schedule: how T changes in the course of the training: not at all, linear, cosine or cubic.
         final_temperature: what it goes to.
         alpha: the weight of the teacher, 1 ignores the labels.
         views: how many augmented views of each row are cached and cycled through.
@@ -110,7 +110,7 @@ class SoftTarget(Record):
         if final is None and schedule not in (Shape.CONSTANT, None):
             raise PydanticCustomError("schedule", "a temperature, since there is a schedule that leads to it")
         if final is not None and schedule is Shape.CONSTANT:
-            raise PydanticCustomError("schedule", "schedule = 'linear' or 'cosine' beside it")
+            raise PydanticCustomError("schedule", "schedule = 'linear', 'cosine' or 'cubic' beside it")
         if final is not None and math.isinf(start + final):
             raise PydanticCustomError("schedule", "finite temperatures at both ends: infinity has no way to it")
         return final
