@@ -57,9 +57,11 @@ PRUNING_VERSION = 1
 PRUNING_MODULES = (
     "galenic.compress.densities",
     "galenic.compress.masks",
+    "galenic.compress.prune.gradients",
     "galenic.compress.sparse_work",
     "galenic.compress.sparsify.topology",
     "galenic.compress.thresholds",
+    "galenic.zoo.surgery",
 )
 
 
